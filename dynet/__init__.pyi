@@ -1,0 +1,37 @@
+# The public names. Editors read them here, and `dynet/__init__.py` loads each on first use.
+
+# systems
+from .systems.map import Map as Map
+from .systems.flow import Flow as Flow
+from .systems.difference import finite_difference as finite_difference
+from .systems.check import check_jacobian as check_jacobian
+from .systems.trajectory import simulate as simulate
+from .systems import networks as networks, zoo as zoo
+
+# exponents
+from .lyapunov.spectrum import lyapunov_spectrum as lyapunov_spectrum
+from .lyapunov.dimension import (
+    count_zero_exponents as count_zero_exponents,
+    entropy_rate as entropy_rate,
+    kaplan_yorke_dimension as kaplan_yorke_dimension,
+    memory_time as memory_time,
+)
+from .lyapunov.comparison import compare as compare
+from .lyapunov.table import summary as summary
+
+# files and pictures
+from .io import load as load, save as save
+from . import plot as plot
+
+# trained torch models
+from . import torch as torch
+
+# errors
+from .errors import (
+    ConvergenceError as ConvergenceError,
+    DivergenceError as DivergenceError,
+    DynetError as DynetError,
+    InputError as InputError,
+)
+
+__version__: str

@@ -1,0 +1,109 @@
+"""Checks at the door. All faults of one call are gathered into one error."""
+
+from __future__ import annotations
+
+import math
+import numbers
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from dynet.errors import InputError
+
+
+class Faults:
+    """What is wrong with the arguments of one call."""
+
+    def __init__(self) -> None:
+        self._lines: list[str] = []
+
+    def __bool__(self) -> bool:
+        return bool(self._lines)
+
+    def add(self, name: str, value: Any, way_out: str) -> None:
+        """Note that argument ``name`` has an unusable ``value``, and what to give instead."""
+        self._lines.append(f"{name}={shown(value)}: {way_out}")
+
+    def say(self, sentence: str) -> None:
+        """Note a fault that is a whole sentence of its own."""
+        self._lines.append(sentence)
+
+    def raise_if_any(self) -> None:
+        """Raise one InputError that names every fault."""
+        if self._lines:
+            raise InputError("\n".join(self._lines))
+
+    def callable(self, name: str, value: Any, form: str, *, optional: bool = False) -> None:
+        """Check a function."""
+        if not (callable(value) or (optional and value is None)):
+            self.add(name, value, f"give a function {form}")
+
+    def positive(self, name: str, value: Any) -> None:
+        """Check a positive, finite number."""
+        if not (is_number(value) and 0 < value < math.inf):
+            self.add(name, value, "give a positive number")
+
+    def integer(self, name: str, value: Any, least: int, most: int | None = None, why: str = "") -> bool:
+        """Check a whole number in a range; return whether it is one."""
+        fine = (
+            isinstance(value, numbers.Integral)
+            and not isinstance(value, bool | np.bool_)
+            and value >= least
+            and (most is None or value <= most)
+        )
+        if not fine:
+            span = f"of at least {least}" if most is None else f"from {least} to {most}"
+            self.add(name, value, f"give a whole number {span}{why}")
+        return fine
+
+    def choice(self, name: str, value: Any, choices: Iterable[str]) -> None:
+        """Check a name out of a list."""
+        choices = tuple(choices)
+        if not isinstance(value, str) or value not in choices:
+            self.add(name, value, "give one of " + ", ".join(f'"{c}"' for c in choices))
+
+    def real_array(self, name: str, value: Any, *, finite: bool = False) -> np.ndarray:
+        """Return ``value`` as a floating numpy array; note a fault if it is not numeric and real."""
+        try:
+            array = np.asarray(value)
+        except (ValueError, TypeError) as error:
+            self.add(name, value, f"give a rectangular array of numbers ({error})")
+            return np.zeros(0)
+        if array.dtype.kind in "iub":
+            array = array.astype(np.float64)
+        if array.dtype.kind != "f":
+            what = "complex numbers: give real ones" if array.dtype.kind == "c" else "no numbers: give numbers"
+            self.add(name, value, f"the entries are {what}")
+            return np.zeros(array.shape)
+        if finite and not np.isfinite(array).all():
+            where = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
+            self.add(name, array[where], f"entry {where} is not finite")
+        return array
+
+
+def is_number(value: Any) -> bool:
+    """Return whether ``value`` is a real number (no bool, no NaN)."""
+    return isinstance(value, numbers.Real) and not isinstance(value, bool | np.bool_) and value == value
+
+
+def shown(value: Any) -> str:
+    """Return ``value`` as it should stand in an error: short, on one line."""
+    if isinstance(value, np.generic):
+        value = value.item()
+    if hasattr(value, "shape") and getattr(value, "ndim", 0):
+        return f"array of shape {tuple(value.shape)}"
+    text = value if isinstance(value, str) and value.startswith("array of shape") else repr(value)
+    text = " ".join(text.split())
+    return text if len(text) <= 80 else text[:77] + "..."
+
+
+def check_with_input(u: Any) -> None:
+    """Check what ``with_input`` takes: a row, or a function of time."""
+    if callable(u):
+        return
+    faults = Faults()
+    row = np.asarray(u.detach().cpu()) if hasattr(u, "detach") else faults.real_array("u", u, finite=True)
+    if not faults and row.ndim > 1:
+        faults.add("u", row, "give one row (channel,) or a function of time; series go in as inputs=")
+    faults.raise_if_any()

@@ -1,0 +1,1 @@
+"""Numerical loops: arrays in, arrays out; no checks and no words."""

@@ -1,0 +1,44 @@
+"""The array namespace (numpy or torch) of an array, and the few moves between the two."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import array_api_compat
+import numpy as np
+
+
+def namespace(x: Any) -> Any:
+    """Return the array namespace of ``x``; numpy's own for everything that is not a foreign array."""
+    if isinstance(x, np.ndarray | np.generic | float | int):
+        return np
+    return array_api_compat.array_namespace(x)
+
+
+def is_numpy(x: Any) -> bool:
+    """Tell numpy arrays from those of another namespace."""
+    return isinstance(x, np.ndarray)
+
+
+def to_numpy(x: Any) -> np.ndarray:
+    """Bring ``x`` to the host as a numpy array (no copy when it is there already)."""
+    if isinstance(x, np.ndarray):
+        return x
+    if hasattr(x, "detach"):
+        return x.detach().cpu().numpy()
+    return np.asarray(x)
+
+
+def move_like(x: Any, like: Any) -> Any:
+    """Return ``x`` in the namespace, dtype and device of ``like``."""
+    if isinstance(like, np.ndarray):
+        return np.asarray(to_numpy(x), dtype=like.dtype)
+    xp = namespace(like)
+    if isinstance(x, np.ndarray):
+        x = np.ascontiguousarray(x)
+    return xp.asarray(x, dtype=like.dtype, device=array_api_compat.device(like))
+
+
+def machine_epsilon(x: Any) -> float:
+    """Return the spacing of floating point numbers at one in the dtype of ``x``."""
+    return float(namespace(x).finfo(x.dtype).eps)

@@ -1,0 +1,121 @@
+"""Steps of maps and of flows, compiled: the state alone, or the state with its tangent frame.
+
+Every ``*_step(f, t, x, u, p, dt)`` returns the next state. Every ``*_tangent(f, df, t, x, V, work, u, p, dt)``
+also carries the frame: it writes the new frame into ``work[0]`` and returns the next state. Flows propagate
+the frame stage by stage, so no Jacobian of a whole step is ever formed.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+from dynet.kernels.small import like_state, multiply, plus_scaled, shifted
+
+@njit(error_model="numpy", nogil=True)
+def map_step(f, t, x, u, p, dt):  # type: ignore[no-untyped-def]
+    return like_state(f(t, x, u, p), x)
+
+
+@njit(error_model="numpy", nogil=True)
+def map_tangent(f, df, t, x, V, work, u, p, dt):  # type: ignore[no-untyped-def]
+    J = df(t, x, u, p)
+    multiply(J, V, work[0])
+    return like_state(f(t, x, u, p), x)
+
+
+@njit(error_model="numpy", nogil=True)
+def linearized_step(f, t, x, u, p, dt):  # type: ignore[no-untyped-def]
+    return like_state(f(t, x, u, p)[0], x)
+
+
+@njit(error_model="numpy", nogil=True)
+def linearized_tangent(f, df, t, x, V, work, u, p, dt):  # type: ignore[no-untyped-def]
+    y, J = f(t, x, u, p)
+    multiply(J, V, work[0])
+    return like_state(y, x)
+
+
+@njit(error_model="numpy", nogil=True)
+def euler_step(f, t, x, u, p, dt):  # type: ignore[no-untyped-def]
+    return plus_scaled(x, dt, f(t, x, u, p))
+
+
+@njit(error_model="numpy", nogil=True)
+def euler_tangent(f, df, t, x, V, work, u, p, dt):  # type: ignore[no-untyped-def]
+    out, K = work[0], work[1]
+    multiply(df(t, x, u, p), V, K)
+    _combine(out, V, dt, K)
+    return plus_scaled(x, dt, f(t, x, u, p))
+
+
+@njit(error_model="numpy", nogil=True)
+def rk4_step(f, t, x, u, p, dt):  # type: ignore[no-untyped-def]
+    half = 0.5 * dt
+    k1 = f(t, x, u, p)
+    k2 = f(t + half, plus_scaled(x, half, k1), u, p)
+    k3 = f(t + half, plus_scaled(x, half, k2), u, p)
+    k4 = f(t + dt, plus_scaled(x, dt, k3), u, p)
+    return _rk4_sum(x, dt, k1, k2, k3, k4)
+
+
+@njit(error_model="numpy", nogil=True)
+def rk4_tangent(f, df, t, x, V, work, u, p, dt):  # type: ignore[no-untyped-def]
+    out, K, stage = work[0], work[1], work[2]
+    half = 0.5 * dt
+    k1 = f(t, x, u, p)
+    multiply(df(t, x, u, p), V, K)
+    _combine(out, V, dt / 6, K)
+    _combine(stage, V, half, K)
+
+    x2 = plus_scaled(x, half, k1)
+    k2 = f(t + half, x2, u, p)
+    multiply(df(t + half, x2, u, p), stage, K)
+    _combine(out, out, dt / 3, K)
+    _combine(stage, V, half, K)
+
+    x3 = plus_scaled(x, half, k2)
+    k3 = f(t + half, x3, u, p)
+    multiply(df(t + half, x3, u, p), stage, K)
+    _combine(out, out, dt / 3, K)
+    _combine(stage, V, dt, K)
+
+    x4 = plus_scaled(x, dt, k3)
+    k4 = f(t + dt, x4, u, p)
+    multiply(df(t + dt, x4, u, p), stage, K)
+    _combine(out, out, dt / 6, K)
+    return _rk4_sum(x, dt, k1, k2, k3, k4)
+
+
+@njit(error_model="numpy", nogil=True)
+def _rk4_sum(x, dt, k1, k2, k3, k4):  # type: ignore[no-untyped-def]
+    y = plus_scaled(x, dt / 6, k1)
+    y = plus_scaled(y, dt / 3, k2)
+    y = plus_scaled(y, dt / 3, k3)
+    return plus_scaled(y, dt / 6, k4)
+
+
+@njit(error_model="numpy", nogil=True)
+def _combine(out, V, a, K):  # type: ignore[no-untyped-def]
+    for i in range(V.shape[0]):
+        for j in range(V.shape[1]):
+            out[i, j] = V[i, j] + a * K[i, j]
+
+
+@njit(error_model="numpy", nogil=True)
+def central_difference(f, scale, t, x, u, p):  # type: ignore[no-untyped-def]
+    """Return the dense Jacobian of ``f`` by central differences, each entry shifted by its own step."""
+    n = len(x)
+    base = np.empty(n, dtype=np.asarray(x[0]).dtype)
+    relative = np.finfo(base.dtype).eps ** (1 / 3)
+    J = np.empty((n, n), dtype=base.dtype)
+    for j in range(n):
+        h = relative * max(abs(x[j]), scale)
+        above = shifted(x, j, h)
+        below = shifted(x, j, -h)
+        width = above[j] - below[j]  # what was really added, after rounding
+        upper = f(t, above, u, p)
+        lower = f(t, below, u, p)
+        for i in range(n):
+            J[i, j] = (upper[i] - lower[i]) / width
+    return J

@@ -1,0 +1,240 @@
+"""Helpers on a state that is a tuple (small systems, no allocation) or an array.
+
+Each overloaded helper stands twice: as plain Python, which says what it does, and as what is compiled.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba import njit, types
+from numba.cpython.unsafe.tuple import tuple_setitem
+from numba.extending import overload
+
+#: Above this size BLAS and LAPACK beat plain loops.
+PLAIN_LOOPS_UP_TO = 16
+
+
+def like_state(y: Any, x: Any) -> Any:
+    """Return ``y`` in the kind (tuple or array), dtype and layout of the state ``x``."""
+    return tuple(y) if isinstance(x, tuple) else np.asarray(y, dtype=x.dtype)
+
+
+@overload(like_state)
+def _like_state(y, x):  # type: ignore[no-untyped-def]
+    if isinstance(x, types.BaseTuple):
+
+        def from_tuple(y, x):  # type: ignore[no-untyped-def]
+            out = x
+            for i in range(len(x)):
+                out = tuple_setitem(out, i, y[i])
+            return out
+
+        return from_tuple
+    if y == x:
+        return lambda y, x: y
+
+    def from_array(y, x):  # type: ignore[no-untyped-def]
+        out = np.empty_like(x)
+        for i in range(x.shape[0]):
+            out[i] = y[i]
+        return out
+
+    return from_array
+
+
+def shifted(x: Any, i: int, h: float) -> Any:
+    """Return ``x`` with ``h`` added to entry ``i``."""
+    moved = [entry + h if m == i else entry for m, entry in enumerate(x)]
+    return like_state(moved, x)
+
+
+@overload(shifted)
+def _shifted(x, i, h):  # type: ignore[no-untyped-def]
+    if isinstance(x, types.BaseTuple):
+        return lambda x, i, h: tuple_setitem(x, i, x[i] + h)
+
+    def shift_array(x, i, h):  # type: ignore[no-untyped-def]
+        out = x.copy()
+        out[i] += h
+        return out
+
+    return shift_array
+
+
+def plus_scaled(x: Any, a: float, k: Any) -> Any:
+    """Return ``x + a k`` in the kind of ``x``."""
+    return like_state([entry + a * slope for entry, slope in zip(x, k, strict=True)], x)
+
+
+@overload(plus_scaled)
+def _plus_scaled(x, a, k):  # type: ignore[no-untyped-def]
+    if isinstance(x, types.BaseTuple):
+
+        def add_tuple(x, a, k):  # type: ignore[no-untyped-def]
+            out = x
+            for i in range(len(x)):
+                out = tuple_setitem(out, i, x[i] + a * k[i])
+            return out
+
+        return add_tuple
+
+    def add_array(x, a, k):  # type: ignore[no-untyped-def]
+        out = np.empty_like(x)
+        for i in range(x.shape[0]):
+            out[i] = x[i] + a * k[i]
+        return out
+
+    return add_array
+
+
+def multiply(J: Any, V: np.ndarray, out: np.ndarray) -> None:
+    """Write ``J V`` into ``out``; ``J`` is a tuple of rows or an array."""
+    out[...] = np.asarray(J) @ V
+
+
+@overload(multiply)
+def _multiply(J, V, out):  # type: ignore[no-untyped-def]
+    if isinstance(J, types.BaseTuple):
+
+        def multiply_tuple(J, V, out):  # type: ignore[no-untyped-def]
+            for i in range(len(J)):
+                for j in range(V.shape[1]):
+                    total = J[i][0] * V[0, j]
+                    for m in range(1, len(J)):
+                        total += J[i][m] * V[m, j]
+                    out[i, j] = total
+
+        return multiply_tuple
+
+    ready = J.dtype == V.dtype and J.layout == "C"
+
+    def multiply_array(J, V, out):  # type: ignore[no-untyped-def]
+        n = V.shape[0]
+        if n > PLAIN_LOOPS_UP_TO:
+            if ready:
+                np.dot(J, V, out)
+            else:
+                np.dot(np.ascontiguousarray(J).astype(V.dtype), V, out)
+            return
+        for i in range(n):
+            for j in range(V.shape[1]):
+                total = J[i, 0] * V[0, j]
+                for m in range(1, n):
+                    total += J[i, m] * V[m, j]
+                out[i, j] = total
+
+    return multiply_array
+
+
+@njit(error_model="numpy", nogil=True)
+def orthonormalise(V, pivots):  # type: ignore[no-untyped-def]
+    """Replace ``V`` (n, k) by its orthonormal factor and write diag R >= 0 into ``pivots``.
+
+    Returns the smallest non-zero pivot over the largest: how much of the frame's resolution was used up.
+    A pivot below ``n eps max|R|`` is rounding and is written as zero; the frame is completed there.
+    """
+    n, k = V.shape
+    if n > PLAIN_LOOPS_UP_TO:
+        return _orthonormalise_lapack(V, pivots)
+    return _orthonormalise_plain(V, pivots)
+
+
+@njit(error_model="numpy", nogil=True)
+def _orthonormalise_plain(V, pivots):  # type: ignore[no-untyped-def]
+    n, k = V.shape
+    resolution = n * np.finfo(V.dtype).eps
+    largest = 0.0
+    smallest_pivot = np.inf
+    largest_pivot = 0.0
+    for j in range(k):
+        before = 0.0
+        for i in range(n):
+            before += V[i, j] * V[i, j]
+        largest = max(largest, np.sqrt(before))
+        remaining = _remove_earlier(V, j) if j else before
+        if remaining < 0.25 * before:
+            # half of the length was cancelled: a second pass makes the column orthogonal to rounding
+            remaining = _remove_earlier(V, j)
+        pivot = np.sqrt(remaining)
+        if pivot < resolution * largest or pivot == 0.0:
+            pivots[j] = 0.0
+            _complete(V, j)
+            continue
+        pivots[j] = pivot
+        smallest_pivot = min(smallest_pivot, pivot)
+        largest_pivot = max(largest_pivot, pivot)
+        inverse = 1.0 / pivot
+        for i in range(n):
+            V[i, j] *= inverse
+    return smallest_pivot / largest_pivot if largest_pivot > 0.0 else 1.0
+
+
+@njit(error_model="numpy", nogil=True)
+def _remove_earlier(V, j):  # type: ignore[no-untyped-def]
+    """Subtract from column ``j`` its parts along the columns before it; return the square of what is left."""
+    n = V.shape[0]
+    for m in range(j):
+        overlap = 0.0
+        for i in range(n):
+            overlap += V[i, m] * V[i, j]
+        for i in range(n):
+            V[i, j] -= overlap * V[i, m]
+    remaining = 0.0
+    for i in range(n):
+        remaining += V[i, j] * V[i, j]
+    return remaining
+
+
+@njit(error_model="numpy", nogil=True)
+def _complete(V, j):  # type: ignore[no-untyped-def]
+    """Put into column ``j`` a unit vector orthogonal to the columns before it."""
+    n = V.shape[0]
+    # the axis that the earlier columns cover least keeps at least (n - j) / n of its squared length
+    axis = 0
+    least = np.inf
+    for i in range(n):
+        covered = 0.0
+        for m in range(j):
+            covered += V[i, m] * V[i, m]
+        if covered < least:
+            least = covered
+            axis = i
+    for i in range(n):
+        V[i, j] = 0.0
+    V[axis, j] = 1.0
+    _remove_earlier(V, j)
+    inverse = 1.0 / np.sqrt(_remove_earlier(V, j))
+    for i in range(n):
+        V[i, j] *= inverse
+
+
+@njit(error_model="numpy", nogil=True)
+def _orthonormalise_lapack(V, pivots):  # type: ignore[no-untyped-def]
+    n, k = V.shape
+    for i in range(n):
+        for j in range(k):
+            if not np.isfinite(V[i, j]):
+                # LAPACK must not see it; the caller finds the step and the unit
+                pivots[:] = np.nan
+                return 1.0
+    Q, R = np.linalg.qr(V)
+    largest = 0.0
+    for i in range(k):
+        for j in range(i, k):
+            largest = max(largest, abs(R[i, j]))
+    smallest_pivot = np.inf
+    largest_pivot = 0.0
+    for j in range(k):
+        sign = -1.0 if R[j, j] < 0.0 else 1.0
+        pivot = abs(R[j, j])
+        if pivot < n * np.finfo(V.dtype).eps * largest or pivot == 0.0:
+            pivot = 0.0
+        else:
+            smallest_pivot = min(smallest_pivot, pivot)
+            largest_pivot = max(largest_pivot, pivot)
+        pivots[j] = pivot
+        for i in range(n):
+            V[i, j] = sign * Q[i, j]
+    return smallest_pivot / largest_pivot if largest_pivot > 0.0 else 1.0

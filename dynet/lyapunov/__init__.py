@@ -1,0 +1,1 @@
+"""Lyapunov exponents and what follows from them."""

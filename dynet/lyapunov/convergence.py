@@ -1,0 +1,98 @@
+"""Error bars of exponents: how much a finite run scatters, with its autocorrelation counted."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy import stats
+
+#: From this many sequences on, the scatter between them is the error bar.
+SEQUENCES_FOR_SCATTER = 5
+
+
+def standard_error(growth: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Return the standard error of the mean rate.
+
+    Parameters
+    ----------
+    growth : array (sequence, block, ...)
+        Log growth of each block; -inf where an exponent is below resolution, NaN after the end of a
+        sequence that is shorter.
+    weights : array (sequence, block)
+        Duration of each block; 0 after the end of a sequence.
+
+    Returns
+    -------
+    array (...)
+        Half width of the 68 % interval of the mean over sequences of each sequence's rate. With at least
+        `SEQUENCES_FOR_SCATTER` sequences it is their scatter; with fewer, that of the blocks of each
+        sequence, with their autocorrelation. 0 where every block is -inf, inf where only some are.
+
+    Notes
+    -----
+    Widths are those of Student's distribution, so that a few sequences or blocks are not taken for many.
+    """
+    S = growth.shape[0]
+    with np.errstate(invalid="ignore"):
+        if S >= SEQUENCES_FOR_SCATTER:
+            rates = sequence_rates(growth, weights)
+            error = rates.std(axis=0, ddof=1) / np.sqrt(S) * _student(S - 1)
+        else:
+            variances = [_variance_of_rate(growth[s], weights[s]) for s in range(S)]
+            error = np.sqrt(np.sum(variances, axis=0)) / S
+    infinite = np.isneginf(growth)
+    present = np.broadcast_to(_aligned(weights > 0, growth), growth.shape)
+    some, every = infinite.any(axis=(0, 1)), (infinite | ~present).all(axis=(0, 1))
+    return np.where(every, 0.0, np.where(some, np.inf, error))
+
+
+def sequence_rates(growth: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Return the rate of each sequence, (sequence, ...): its whole growth over its whole duration."""
+    present = _aligned(weights > 0, growth)
+    total = np.where(present, growth, 0.0).sum(axis=1)
+    return total / _aligned(weights.sum(axis=1), total)
+
+
+def _aligned(array: np.ndarray, like: np.ndarray) -> np.ndarray:
+    return array.reshape(array.shape + (1,) * (like.ndim - array.ndim))
+
+
+def _student(degrees: float) -> float:
+    """Return how much wider than a normal one the 68 % interval is with so few degrees of freedom."""
+    return float(stats.t.ppf(stats.norm.cdf(1.0), max(degrees, 1.0)))
+
+
+def _variance_of_rate(growth: np.ndarray, durations: np.ndarray) -> np.ndarray:
+    """Return the variance of the mean rate of one sequence from its blocks (block, ...)."""
+    kept = durations > 0
+    growth, durations = growth[kept], durations[kept]
+    B = growth.shape[0]
+    if B < 2:
+        return np.full(growth.shape[1:], np.inf)
+    # a short tail block has a noisier rate: deviations of the growth itself weigh it as it should
+    rate = growth.sum(axis=0) / durations.sum()
+    deviation = growth - rate * _aligned(durations, growth)
+    variance, times = _sum_variance(deviation)
+    effective = B / times - 1
+    widths = np.vectorize(_student)(effective)
+    return variance * (widths / durations.sum()) ** 2
+
+
+def _sum_variance(deviation: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the variance of the sum of a correlated series (block, ...), and its correlation time in blocks.
+
+    Geyer's initial monotone sequence: pairs of autocovariances are added while they are positive and fall.
+    """
+    B = deviation.shape[0]
+    padded = np.fft.rfft(deviation, 2 * B, axis=0)
+    covariance = np.fft.irfft(np.abs(padded) ** 2, axis=0)[:B] / B
+    # the mean was taken from the same blocks
+    covariance *= B / (B - 1)
+    longest = max(2 * (B // 6), min(B, 2))
+    pairs = covariance[0:longest:2] + covariance[1:longest:2]
+    positive = np.logical_and.accumulate(pairs > 0, axis=0)
+    falling = np.minimum.accumulate(pairs, axis=0)
+    total = 2 * np.where(positive, falling, 0.0).sum(axis=0) - covariance[0]
+    # anticorrelated blocks (the zero exponent of a flow): the sum scatters no less than one block does
+    total = np.maximum(total, covariance[0] / B)
+    times = np.maximum(total / np.maximum(covariance[0], np.finfo(float).tiny), 1.0)
+    return B * total, times

@@ -1,0 +1,311 @@
+"""The two loops behind a spectrum: compiled functions, or arrays of any namespace.
+
+Both advance state and frame together by blocks of steps and return the log growth of each block. They raise
+nothing but DivergenceError.
+"""
+
+from __future__ import annotations
+
+import os
+from abc import ABC, abstractmethod
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from dynet.errors import DivergenceError, InputError
+from dynet.kernels.frames import FRAMES
+from dynet.kernels.namespace import is_numpy, namespace, to_numpy
+from dynet.systems.compiled import TUPLES_UP_TO, CompiledParts
+from dynet.systems.runge_kutta import as_array, as_multiplier
+
+#: The automatic interval lets pivots of one factorisation differ by this factor at most.
+_RESOLUTION_KEPT = 1e-8
+#: ... and is first chosen so that they differ by about this factor.
+_RESOLUTION_AIMED = 1e-4
+_LONGEST_INTERVAL = 100
+_PILOT_STEPS = 32
+
+
+@dataclass
+class Problem:
+    """A checked call: arrays of one dtype, ready to run."""
+
+    system: Any
+    parts: CompiledParts | None
+    tuples: bool
+    x0: Any  # (sequence, n)
+    frame: Any  # (n, k)
+    inputs: Any  # (sequence, time, channel) or None
+    names: list[str]
+    frame_method: str
+    qr_interval: int | None  # None: automatic
+
+    @property
+    def engine(self) -> str:
+        """Name of the loop that runs the problem."""
+        if self.parts is not None:
+            return "compiled"
+        return "array (numpy)" if is_numpy(self.x0) else "array (torch)"
+
+
+class Engine(ABC):
+    """State and frame of some sequences, advanced by blocks."""
+
+    interval: int
+
+    @abstractmethod
+    def advance(self, first: int, n_steps: int) -> np.ndarray:
+        """Advance by ``n_steps``, the first of them number ``first``; return the log growth (sequence, k)."""
+
+    @abstractmethod
+    def state(self) -> np.ndarray:
+        """Return the present states (sequence, n)."""
+
+
+def make_engine(problem: Problem) -> Engine:
+    """Return the engine that runs all sequences of a problem."""
+    if problem.parts is not None:
+        single: type[CompiledEngine] | type[ArrayEngine] = CompiledEngine
+    elif problem.system.vectorized:
+        return ArrayEngine(problem, slice(None))
+    else:
+        single = ArrayEngine
+    engines: list[Engine] = [single(problem, s) for s in range(problem.x0.shape[0])]
+    return engines[0] if len(engines) == 1 else Sequences(engines, threads=problem.parts is not None)
+
+
+class Sequences(Engine):
+    """Sequences advanced one by one, or in threads where the loops release the interpreter."""
+
+    def __init__(self, engines: list[Engine], *, threads: bool) -> None:
+        self.engines = engines
+        shortest = min(engine.interval for engine in engines)
+        for engine in engines:
+            engine.interval = shortest
+        self._n_threads = min(len(engines), os.cpu_count() or 1) if threads else 1
+
+    @property
+    def interval(self) -> int:  # type: ignore[override]
+        """Shortest interval that a sequence has come down to."""
+        return min(engine.interval for engine in self.engines)
+
+    def advance(self, first: int, n_steps: int) -> np.ndarray:
+        def run(engine: Engine) -> np.ndarray:
+            return engine.advance(first, n_steps)
+
+        if self._n_threads > 1:
+            with ThreadPoolExecutor(self._n_threads) as pool:
+                return np.concatenate(list(pool.map(run, self.engines)))
+        return np.concatenate([run(engine) for engine in self.engines])
+
+    def state(self) -> np.ndarray:
+        return np.concatenate([engine.state() for engine in self.engines])
+
+
+class CompiledEngine(Engine):
+    """One sequence in the compiled loop."""
+
+    def __init__(self, problem: Problem, sequence: int) -> None:
+        assert problem.parts is not None
+        from dynet.kernels.qr import spectrum_block
+
+        self._loop = spectrum_block
+        self._problem, self._sequence, self._parts = problem, sequence, problem.parts
+        x0 = problem.x0[sequence]
+        self._x: Any = tuple(x0) if problem.tuples else np.ascontiguousarray(x0)
+        self._V = np.ascontiguousarray(problem.frame).copy()
+        self._work = np.empty((3, *self._V.shape), dtype=self._V.dtype)
+        if problem.parts.row is not None:
+            self._inputs = np.asarray(problem.parts.row, dtype=x0.dtype)[None, :]
+        elif problem.inputs is not None:
+            self._inputs = np.ascontiguousarray(problem.inputs[sequence])
+        else:
+            self._inputs = np.empty((1, 0), dtype=x0.dtype)
+        self._driven = problem.parts.row is None and problem.inputs is not None
+        self._automatic = problem.qr_interval is None
+        self.interval = problem.qr_interval or 1
+        if self._automatic:
+            self.interval = self._pilot()
+
+    def _run(self, first: int, n_steps: int, interval: int) -> tuple[np.ndarray, float]:
+        parts, problem = self._parts, self._problem
+        growth = np.zeros(self._V.shape[1])
+        self._x, worst = self._loop(
+            parts.tangent,
+            parts.f,
+            parts.df,
+            self._x,
+            self._V,
+            self._work,
+            self._inputs,
+            self._driven,
+            problem.system.params,
+            first,
+            problem.system.dt,
+            n_steps,
+            interval,
+            growth,
+        )
+        return growth, worst
+
+    def _pilot(self) -> int:
+        """Return an interval that suits the growth over the first steps; leave state and frame as they were."""
+        x, V = self._x, self._V.copy()
+        steps = min(_PILOT_STEPS, self._inputs.shape[0]) if self._driven else _PILOT_STEPS
+        growth, _ = self._run(0, steps, 1)
+        self._x, self._V = x, V
+        if not np.isfinite(growth).all():
+            return 1
+        spread = max(growth.max() - growth.min(), np.abs(growth).max() / 10) / steps
+        aimed = -np.log(_RESOLUTION_AIMED)
+        return int(np.clip(aimed / max(spread, 1e-300), 1, _LONGEST_INTERVAL))
+
+    def advance(self, first: int, n_steps: int) -> np.ndarray:
+        start, V = self._x, self._V.copy()
+        while True:
+            growth, worst = self._run(first, n_steps, self.interval)
+            fine = _is_fine(growth) and np.isfinite(self._x).all()
+            if self.interval > 1 and self._automatic and (worst < _RESOLUTION_KEPT or not fine):
+                # too much of the frame's resolution was used up between factorisations: this block again
+                self.interval //= 2
+                self._x, self._V = start, V.copy()
+                continue
+            if not fine:
+                self._x, self._V = start, V.copy()
+                self._find_divergence(first, n_steps)
+            return growth[None, :]
+
+    def _find_divergence(self, first: int, n_steps: int) -> None:
+        for step in range(first, first + n_steps):
+            growth, _ = self._run(step, 1, 1)
+            _raise_if_diverged(np.asarray(self._x), self._V, step, self._sequence, self._problem, growth)
+        _raise_overflow(first, n_steps, self._sequence)
+
+    def state(self) -> np.ndarray:
+        return np.asarray(self._x, dtype=self._problem.x0.dtype)[None, :]
+
+
+class ArrayEngine(Engine):
+    """All sequences at once (vectorized systems) or one of them, on the array namespace of the state."""
+
+    def __init__(self, problem: Problem, sequences: slice | int) -> None:
+        self._problem = problem
+        self._batch = isinstance(sequences, slice)
+        self._sequence = 0 if isinstance(sequences, slice) else sequences
+        x0 = problem.x0
+        self._flat = self._batch and x0.shape[0] == 1
+        if self._flat:
+            # a batch of one multiplies plain matrices: faster, and LU frames can use triangular products
+            self._x, self._inputs = x0[0, :], None if problem.inputs is None else problem.inputs[0, ...]
+        elif isinstance(sequences, slice):
+            self._x, self._inputs = x0, problem.inputs
+        else:
+            self._x = x0[sequences, :]
+            self._inputs = None if problem.inputs is None else problem.inputs[sequences, ...]
+        xp = namespace(x0)
+        V = problem.frame
+        if self._x.ndim == 2:
+            V = xp.broadcast_to(V, (x0.shape[0], *V.shape))
+            V = V.copy() if is_numpy(V) else xp.asarray(V, copy=True)
+        self._frame = FRAMES[problem.frame_method](V)
+        # every step of these loops costs far more than a factorisation saves: each one is factored
+        self.interval = problem.qr_interval or 1
+
+    def _step(self, step: int) -> None:
+        system = self._problem.system
+        u = self._x[..., :0] if self._inputs is None else self._inputs[..., step, :]
+        x = self._x
+        y, J = system.linearize(step * system.dt, x, u, system.params)
+        self._frame.multiply(as_multiplier(J, x))
+        self._x = as_array(y, x)
+
+    def advance(self, first: int, n_steps: int) -> np.ndarray:
+        start, saved = self._x, self._frame.snapshot()
+        with np.errstate(over="ignore", invalid="ignore"):
+            try:
+                for s in range(n_steps):
+                    self._step(first + s)
+                    if (s + 1) % self.interval == 0 or s == n_steps - 1:
+                        self._frame.factor()
+                growth = self._frame.collect()
+                fine = _is_fine(growth) and np.isfinite(to_numpy(self._x)).all()
+            except (np.linalg.LinAlgError, ArithmeticError, RuntimeError):
+                # factorisations may refuse what is not finite; the replay tells, or raises what it was
+                fine = False
+            if not fine:
+                self._x = start
+                self._frame.restore(saved)
+                self._find_divergence(first, n_steps)
+        return growth.reshape(-1, growth.shape[-1])
+
+    def _find_divergence(self, first: int, n_steps: int) -> None:
+        for step in range(first, first + n_steps):
+            self._step(step)
+            x, V = to_numpy(self._x), to_numpy(self._frame.basis())
+            states = x.reshape(-1, x.shape[-1])
+            frames = np.broadcast_to(V, (*x.shape[:-1], *V.shape[-2:])).reshape(-1, *V.shape[-2:])
+            for s in range(states.shape[0]):
+                _raise_if_diverged(states[s], frames[s], step, self._sequence + s, self._problem)
+            if (step - first + 1) % self.interval == 0:
+                self._frame.factor()
+        _raise_overflow(first, n_steps, self._sequence)
+
+    def state(self) -> np.ndarray:
+        x = to_numpy(self._x)
+        return x.reshape(-1, x.shape[-1])
+
+
+def _is_fine(growth: np.ndarray) -> bool:
+    """Tell growth that is finite, or -inf below resolution, from growth that is not a number."""
+    return bool((np.isfinite(growth) | np.isneginf(growth)).all())
+
+
+def _raise_if_diverged(
+    x: np.ndarray,
+    V: np.ndarray,
+    step: int,
+    sequence: int,
+    problem: Problem,
+    growth: np.ndarray | None = None,
+) -> None:
+    bad_state = ~np.isfinite(x)
+    bad_frame = ~np.isfinite(V).all(axis=1)
+    if not bad_state.any() and not bad_frame.any() and (growth is None or _is_fine(growth)):
+        return
+    bad = bad_state if bad_state.any() else bad_frame
+    unit = problem.names[int(np.argmax(bad))]
+    what = "the state" if bad_state.any() else "the Jacobian times the frame"
+    where = f" of sequence {sequence}" if problem.x0.shape[0] > 1 else ""
+    value = x[int(np.argmax(bad))] if bad_state.any() else "not finite"
+    raise DivergenceError(
+        f"{what} is not finite after step {step}{where}, first in unit {unit} ({value}): start inside the "
+        "basin of an attractor, take a smaller dt, or check the parameters and inputs",
+        step=step,
+        unit=unit,
+        sequence=sequence,
+    )
+
+
+def _raise_overflow(first: int, n_steps: int, sequence: int) -> None:
+    raise DivergenceError(
+        f"the frame overflowed between two factorisations in steps {first} to {first + n_steps - 1}: "
+        "make qr_interval smaller",
+        step=first,
+        sequence=sequence,
+    )
+
+
+def tuples_allowed(n: int) -> bool:
+    """Return whether systems of ``n`` units may keep their state in a tuple."""
+    return n <= TUPLES_UP_TO
+
+
+def not_compilable(name: str, error: Exception) -> InputError:
+    """Return the error for a jitted function that numba cannot type with these arguments."""
+    first = next((line for line in str(error).splitlines() if line.strip()), "")
+    return InputError(
+        f"{name} is a numba function that does not compile for f(t: float, x: array, u: array, p): {first} "
+        "(call it once with the same arguments to see numba's full message)"
+    )

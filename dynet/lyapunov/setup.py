@@ -1,0 +1,369 @@
+"""From the arguments of a call to a checked problem: the only place where they are looked at."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from dynet._validate import Faults, shown
+from dynet.errors import DivergenceError, InputError
+from dynet.kernels.namespace import is_numpy, move_like, namespace, to_numpy
+from dynet.lyapunov.engines import Problem, not_compilable, tuples_allowed
+from dynet.systems.check import compare_jacobian, is_float_array
+from dynet.systems.compiled import CompiledParts, compiled_parts
+from dynet.systems.flow import Flow
+from dynet.systems.jitted import is_jitted
+from dynet.systems.map import Map
+from dynet.systems.runge_kutta import as_array, as_multiplier
+from dynet.systems.unit_names import unit_coords
+from dynet.typing import ArrayLike, Rng
+
+#: From this many exponents on, LU frames are faster than Householder ones.
+LU_FROM = 32
+
+
+def require_map(system: Any) -> Map:
+    """Return ``system`` if it is a Map, or say how to make one of what was given."""
+    if isinstance(system, Map):
+        return system
+    if isinstance(system, Flow):
+        raise InputError(
+            "system is a Flow: give the map of one time step, system.to_map(dt), for instance with dt=0.01"
+        )
+    if hasattr(system, "state_dict"):
+        raise InputError(
+            f"system is a torch module ({type(system).__name__}): give dynet.torch.from_module(model)"
+        )
+    way_out = "give a dynet.Map"
+    if callable(system):
+        way_out += ": dynet.Map(step, jac) with step(t, x, u, p) -> x_next and jac(t, x, u, p) -> J"
+    raise InputError(f"system={shown(system)}: {way_out}")
+
+
+def make_problem(
+    system: Map,
+    x0: ArrayLike | None,
+    n_steps: int,
+    *,
+    inputs: ArrayLike | None,
+    n_exponents: int | None,
+    n_transient: int,
+    qr_interval: Any,
+    frame: str,
+    initial_frame: ArrayLike | None,
+    rng: Rng,
+    check: bool,
+) -> Problem:
+    """Check every argument of a spectrum and return the problem to run."""
+    faults = Faults()
+    steps_fine = faults.integer("n_steps", n_steps, 1)
+    steps_fine &= faults.integer("n_transient", n_transient, 0)
+    if qr_interval != "auto":
+        faults.integer("qr_interval", qr_interval, 1, why=', or "auto"')
+    faults.choice("frame", frame, ("auto", "qr", "lu"))
+    faults.raise_if_any()
+
+    rows = _rows(faults, system, inputs, n_steps + n_transient)
+    start = _start(faults, system, x0, rows is not None)
+    faults.raise_if_any()
+    _check_limits(faults, system, n_steps + n_transient)
+    if rows is not None:
+        rows = _check_width(faults, system, rows)
+    faults.raise_if_any()
+    start, rows = _batch(faults, system, start, rows)
+    faults.raise_if_any()
+    if hasattr(system.step, "freeze"):
+        start, rows = _freeze(system, start, rows, n_steps + n_transient)
+    n = start.shape[-1]
+    if n_exponents is not None:
+        faults.integer("n_exponents", n_exponents, 1, n, f" (the system has {n} units)")
+    faults.raise_if_any()
+
+    parts = compiled_parts(system) if is_numpy(start) else None
+    if parts is not None and rows is not None and parts.row is not None:
+        rows = None  # a bound input is the one that reaches the system
+    first_row = start[0, :0] if rows is None else rows[0, 0, :]
+    start, tuples, frame_dtype = _settle(system, parts, start, first_row)
+    if rows is not None:
+        rows = move_like(rows, start)
+    V = _initial_frame(faults, initial_frame, n, n_exponents, rng)
+    faults.raise_if_any()
+    k = V.shape[1]
+    if check:
+        first = start if system.vectorized else start[0, :]
+        u = _first_inputs(system, rows, start)
+        _probe(system, first, u)
+    if frame == "auto":
+        frame = "lu" if parts is None and k >= LU_FROM else "qr"
+    return Problem(
+        system=system,
+        parts=parts,
+        tuples=tuples,
+        x0=start,
+        frame=_cast(V, start, frame_dtype),
+        inputs=rows,
+        names=[str(name) for name in unit_coords(system.units, n)["unit"]],
+        frame_method="qr" if parts is not None else frame,
+        qr_interval=None if qr_interval == "auto" else int(qr_interval),
+    )
+
+
+def _rows(faults: Faults, system: Map, inputs: Any, n_rows: int) -> Any:
+    """Return the inputs as an array (time, channel) or (sequence, time, channel), or None."""
+    encode = getattr(system.step, "encode", None)
+    if inputs is None:
+        return None
+    if encode is not None:
+        inputs = encode(inputs)
+    rows = inputs if hasattr(inputs, "detach") else faults.real_array("inputs", inputs)
+    if faults:
+        return rows
+    if rows.ndim not in (2, 3):
+        way_out = "give (time, channel) or (sequence, time, channel)"
+        if rows.ndim == 1:
+            way_out += "; a single channel is inputs[:, None]"
+        if callable(inputs):
+            way_out = "functions of time enter by system.with_input(function)"
+        faults.add("inputs", rows if rows.ndim else inputs, way_out)
+    elif rows.shape[-2] != n_rows:
+        faults.say(
+            f"inputs has {rows.shape[-2]} rows; n_transient + n_steps need {n_rows}: give one row a step, or "
+            "change n_steps"
+        )
+    elif not bool(namespace(rows).all(namespace(rows).isfinite(rows))):
+        where = np.argwhere(~np.isfinite(to_numpy(rows)))[0].tolist()
+        faults.say(f"inputs is not finite at {where}: repair or leave out that row")
+    return rows
+
+
+def _start(faults: Faults, system: Map, x0: Any, driven: bool) -> Any:
+    """Return the start as a floating array (n,) or (sequence, n)."""
+    like = system.like
+    if x0 is None:
+        if like is None or not (driven or _limits(system)[0] is not None):
+            faults.say(
+                "x0 is None: give a start (n,); zeros stand in only for driven networks and recorded "
+                "Jacobians, because zero is often a fixed point"
+            )
+            return None
+        sequences = _limits(system)[1]
+        zero = like * 0
+        return zero if sequences is None else namespace(like).stack([zero] * sequences)
+    start = x0 if hasattr(x0, "detach") else faults.real_array("x0", x0)
+    if faults:
+        return start
+    if start.ndim not in (1, 2) or 0 in start.shape:
+        faults.add("x0", start if start.ndim else x0, "give a state (n,) or several (sequence, n)")
+        return start
+    if not bool(namespace(start).all(namespace(start).isfinite(start))):
+        where = np.argwhere(~np.isfinite(to_numpy(start)))[0].tolist()
+        raise DivergenceError(
+            f"x0 is not finite at {where}: give a finite start", step=-1, unit=str(where[-1])
+        )
+    if like is not None:
+        n = like.shape[-1]
+        widths = {n}
+        if hasattr(system.step, "freeze"):
+            widths.add(2 * n)
+        if start.shape[-1] not in widths:
+            faults.add("x0", start, f"the system has {n} units: give shape ({n},) or (sequence, {n})")
+            return start
+        start = move_like(start, like)
+    return start
+
+
+def _limits(system: Map) -> tuple[int | None, int | None]:
+    return system.limits()
+
+
+def _check_limits(faults: Faults, system: Map, n_rows: int) -> None:
+    held, _ = _limits(system)
+    if held is not None and n_rows > held:
+        faults.say(
+            f"the system holds {held} steps, but n_transient + n_steps = {n_rows}: make n_steps at most "
+            f"{held} less n_transient"
+        )
+
+
+def _check_width(faults: Faults, system: Map, rows: Any) -> Any:
+    n_channels = getattr(system.step, "n_channels", None)
+    if n_channels is not None:
+        expected = n_channels(system.params)
+        if rows.shape[-1] != expected:
+            reads = f"reads {expected} channels" if expected else "has no input weights"
+            faults.say(f"inputs has {rows.shape[-1]} channels, but the network {reads}")
+    return rows
+
+
+def _batch(faults: Faults, system: Map, start: Any, rows: Any) -> tuple[Any, Any]:
+    """Return start (sequence, n) and inputs (sequence, time, channel) of one number of sequences."""
+    n_starts = start.shape[0] if start.ndim == 2 else None
+    n_inputs = rows.shape[0] if rows is not None and rows.ndim == 3 else None
+    held = _limits(system)[1]
+    counts = {"x0": n_starts, "inputs": n_inputs, "the recorded Jacobians": held}
+    given = {name: count for name, count in counts.items() if count is not None}
+    S = max(given.values(), default=1)
+    if any(count != S for count in given.values()):
+        listed = ", ".join(f"{name} has {count}" for name, count in given.items())
+        faults.say(f"numbers of sequences differ: {listed}: give one of them without sequence axis, or equal ones")
+        return start, rows
+    xp = namespace(start)
+    if start.ndim == 1:
+        start = xp.broadcast_to(start, (S, start.shape[0]))
+        start = start.copy() if is_numpy(start) else start.clone()
+    if rows is not None and rows.ndim == 2:
+        rows = namespace(rows).broadcast_to(rows, (S, *rows.shape))
+    return start, rows
+
+
+def _freeze(system: Map, start: Any, rows: Any, n_rows: int) -> tuple[Any, Any]:
+    """Run the trajectory of a hidden-state LSTM once: its memories become inputs."""
+    xp = namespace(start)
+    if rows is None:
+        rows = xp.zeros_like(start[:, None, :0])
+        rows = xp.broadcast_to(rows, (start.shape[0], n_rows, 0))
+    return system.step.freeze(start, move_like(rows, start), system.params)  # type: ignore[attr-defined, no-any-return]
+
+
+def _settle(system: Map, parts: Any, start: Any, row: Any) -> tuple[Any, bool, Any]:
+    """Return the start in the dtype that the functions keep, whether they return tuples, and the frame's dtype."""
+    tuples = False
+    n = start.shape[-1]
+    for _ in range(2):
+        x = start if system.vectorized else start[0, :]
+        u = row if not system.vectorized else _spread(row, start)
+        u = move_like(u, x)
+        if parts is not None:
+            y, J, tuples = _call_compiled(parts, x, u, system)
+        else:
+            y, J = _call(system, x, u)
+        y, J = as_array(y, x), as_multiplier(J, x)
+        _check_result(y, J, x)
+        wanted = y.dtype if is_float_array(y) else start.dtype
+        if wanted == start.dtype:
+            break
+        start = move_like(start, namespace(start).zeros_like(start[:1, :1]).astype(wanted)) if is_numpy(
+            start
+        ) else start.to(wanted)
+    xp = namespace(x)
+    product = J @ xp.ones_like(x)[..., None]
+    return start, tuples and tuples_allowed(n), namespace(product).result_type(product.dtype, start.dtype)
+
+
+def _spread(row: Any, start: Any) -> Any:
+    return namespace(row).broadcast_to(row, (start.shape[0], row.shape[-1]))
+
+
+def _call(system: Map, x: Any, u: Any) -> tuple[Any, Any]:
+    result = system.linearize(0.0, x, u, system.params)
+    if not (isinstance(result, tuple) and len(result) == 2):
+        raise InputError("linearize must return the pair (x_next, J)")
+    return result
+
+
+def _call_compiled(parts: CompiledParts, x: np.ndarray, u: np.ndarray, system: Map) -> tuple[Any, Any, bool]:
+    """Call the compiled functions once, with an array first, then with a tuple."""
+    from numba.core.errors import NumbaError
+
+    if parts.row is not None:
+        u = parts.row.astype(x.dtype)
+    failure: Exception | None = None
+    candidates: list[Any] = [x]
+    if tuples_allowed(x.shape[-1]):
+        candidates.append(tuple(x))
+    for state in candidates:
+        try:
+            first = parts.f(0.0, state, u, system.params)
+            second = parts.df(0.0, state, u, system.params)
+        except NumbaError as error:
+            failure = failure or error
+            continue
+        pair = parts.f is parts.df  # a compiled linearize
+        y, J = first if pair else (first, second)
+        return y, J, isinstance(y, tuple)
+    assert failure is not None
+    raise not_compilable("step or jac", failure) from failure
+
+
+def _check_result(y: Any, J: Any, x: Any) -> None:
+    n = x.shape[-1]
+    faults = Faults()
+    if tuple(y.shape) != tuple(x.shape):
+        faults.say(f"step returned shape {tuple(y.shape)} for a state of shape {tuple(x.shape)}: return x_next (n,)")
+    shape = getattr(J, "shape", None)
+    if shape is None or tuple(shape[-2:]) != (n, n):
+        found = shown(J) if shape is None else f"shape {tuple(shape)}"
+        faults.say(f"jac returned {found}: give something of shape ({n}, {n}) that multiplies")
+    faults.raise_if_any()
+    if not np.isfinite(to_numpy(y)).all():
+        where = np.argwhere(~np.isfinite(to_numpy(y)))[0]
+        raise DivergenceError(
+            f"the first step is not finite in unit {where[-1]}: check x0, the parameters and dt",
+            step=0,
+            unit=str(where[-1]),
+        )
+    if isinstance(J, np.ndarray) and not np.isfinite(J).all():
+        where = np.argwhere(~np.isfinite(J))[0].tolist()
+        raise DivergenceError(
+            f"jac is not finite at the start, first in entry {where}: check jac, x0 and the parameters",
+            step=0,
+            unit=str(where[-2]),
+        )
+
+
+def _first_inputs(system: Map, rows: Any, start: Any) -> Any:
+    if rows is None:
+        return start[..., :0] if system.vectorized else start[0, :0]
+    return rows[:, 0, :] if system.vectorized else rows[0, 0, :]
+
+
+def _probe(system: Map, x: Any, u: Any) -> None:
+    with np.errstate(over="ignore", invalid="ignore"):
+        compare_jacobian(_plain(system), x, u, 0.0, system.params, 1)
+
+
+def _plain(system: Map) -> Any:
+    """Return ``linearize`` for the probe; a compiled step that wants tuples gets tuples."""
+    if not is_jitted(system.step) and not is_jitted(system.linearize):
+        return system.linearize
+
+    def linearize(t: float, x: Any, u: Any, p: Any) -> Any:
+        from numba.core.errors import NumbaError
+
+        try:
+            return system.linearize(t, x, u, p)
+        except NumbaError:
+            return system.linearize(t, tuple(x), u, p)
+
+    return linearize
+
+
+def _initial_frame(
+    faults: Faults, initial_frame: Any, n: int, n_exponents: int | None, rng: Rng
+) -> np.ndarray:
+    """Return the orthonormal frame (n, k) that every sequence starts with, in float64."""
+    if initial_frame is None:
+        k = n if n_exponents is None else int(n_exponents)
+        V = np.random.default_rng(0 if rng is None else rng).standard_normal((n, k))
+    else:
+        V = to_numpy(initial_frame) if hasattr(initial_frame, "detach") else faults.real_array(
+            "initial_frame", initial_frame, finite=True
+        )
+        if faults:
+            return V
+        k = V.shape[-1] if n_exponents is None else int(n_exponents)
+        if V.ndim != 2 or V.shape != (n, k):
+            faults.add("initial_frame", V, f"give shape ({n}, {k if n_exponents is not None else 'k'})")
+            return V
+        if k > n or np.linalg.matrix_rank(V) < k:
+            faults.add("initial_frame", V, "its columns must be linearly independent")
+            return V
+    Q, R = np.linalg.qr(V.astype(np.float64))
+    return Q * np.where(R.diagonal() < 0, -1.0, 1.0)
+
+
+def _cast(V: np.ndarray, start: Any, dtype: Any) -> Any:
+    if is_numpy(start):
+        return V.astype(dtype)
+    return move_like(V, start).to(dtype)

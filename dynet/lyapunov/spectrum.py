@@ -1,0 +1,343 @@
+"""Lyapunov exponents of any map, from the growth of a tangent frame along its trajectory."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+import xarray as xr
+from threadpoolctl import threadpool_limits
+
+from dynet._labels import spectrum_dataset
+from dynet._validate import Faults, is_number
+from dynet.kernels.namespace import to_numpy
+from dynet.lyapunov.convergence import sequence_rates, standard_error
+from dynet.lyapunov.engines import Engine, Problem, make_engine
+from dynet.lyapunov.setup import make_problem, require_map
+from dynet.systems.cells import HiddenLSTM
+from dynet.systems.map import Map
+from dynet.systems.unit_names import unit_coords
+from dynet.typing import ArrayLike, Rng
+
+__all__ = ["lyapunov_spectrum"]
+
+REFERENCES = (
+    "Benettin et al. (1980) doi:10.1007/BF02128236; Dieci & Van Vleck (1995) "
+    "doi:10.1016/0168-9274(95)00033-Q; Vogt et al. (2022) doi:10.3389/fams.2022.818799"
+)
+#: OpenBLAS with several threads on smaller matrices spends its time waiting.
+_ONE_BLAS_THREAD_UP_TO = 256
+_MOST_BLOCKS, _FEWEST_BLOCKS, _FACTORISATIONS_A_BLOCK = 200, 10, 10
+
+
+def lyapunov_spectrum(
+    system: Map,
+    x0: ArrayLike | None,
+    n_steps: int,
+    *,
+    inputs: ArrayLike | None = None,
+    lengths: ArrayLike | None = None,
+    n_exponents: int | None = None,
+    n_transient: int = 0,
+    qr_interval: int | Literal["auto"] = "auto",
+    tolerance: float | None = None,
+    frame: Literal["auto", "qr", "lu"] = "auto",
+    initial_frame: ArrayLike | None = None,
+    rng: Rng = None,
+    progress: bool = False,
+    check: bool = True,
+) -> xr.Dataset:
+    r"""Return the leading Lyapunov exponents with their error bars.
+
+    A frame of k tangent vectors follows the trajectory, :math:`V_{t+1} = J_t V_t`, and is factored every few
+    steps; :math:`\lambda_i = \frac{1}{T\,dt} \sum_t \log R_{ii,t}`, in natural logarithms and time order
+    :math:`J_T \cdots J_1`.
+
+    Parameters
+    ----------
+    system : Map
+        Any step with its Jacobian; for a flow give ``flow.to_map(dt)``.
+    x0 : array (n,) or (sequence, n), or None
+        Start of each trajectory; None means zeros, for driven networks and recorded Jacobians only.
+    n_steps : int
+        Steps over which growth is counted.
+    inputs : array (time, channel) or (sequence, time, channel), optional
+        Input of every step, ``n_transient + n_steps`` rows. Exponents are then conditional on it.
+    lengths : array of int (sequence,), optional
+        Number of rows that count in each sequence, transient included, when they differ; the rest is padding.
+    n_exponents : int, optional
+        How many exponents, the leading ones; all n if not given.
+    n_transient : int, default 0
+        Steps before, in which state and frame settle and nothing is counted.
+    qr_interval : int or "auto"
+        Steps between factorisations. "auto": in the compiled loop as many as keep the frame well resolved,
+        otherwise 1.
+    tolerance : float, optional
+        Stop as soon as every standard error is below it (at least 20 blocks); ``n_steps`` is then the most.
+    frame : {"auto", "qr", "lu"}
+        Factorisation of the array engine: Householder, or pivoted elimination (same exponents, faster).
+    initial_frame : array (n, k), optional
+        Frame to start with, orthonormalised; a random one, the same for every sequence, if not given.
+    rng : Generator or int, optional
+        Source of the random frame; None means ``default_rng(0)``.
+    progress : bool, default False
+        Show a progress bar.
+    check : bool, default True
+        Compare the Jacobian with a difference of the step before the loop.
+
+    Returns
+    -------
+    xarray.Dataset
+        ``lyapunov_exponent(exponent)`` and ``standard_error(exponent)``, per unit of ``Map.dt``, in frame
+        order (never sorted); ``sequence_exponent(sequence, exponent)``;
+        ``running_estimate(sequence, time, exponent)``; ``growth(sequence, time, exponent)`` and
+        ``duration(sequence, time)`` of every block, ``time`` being its end; ``final_state(sequence, unit)``;
+        ``below_resolution(exponent)``. Settings stand in ``attrs``.
+
+    Raises
+    ------
+    InputError
+        If an argument cannot be used, or the Jacobian disagrees with the step.
+    DivergenceError
+        If state or frame stop being finite; it names step and unit.
+
+    Notes
+    -----
+    The standard error is the half width of a 68 % interval: from the scatter between sequences when there
+    are five or more, otherwise from the blocks of each sequence with their autocorrelation. A pivot below
+    ``n eps max|R|`` of its factorisation is rounding; such exponents are -inf and marked.
+
+    References
+    ----------
+    Benettin et al. (1980), doi:10.1007/BF02128236; Dieci & Van Vleck (1995),
+    doi:10.1016/0168-9274(95)00033-Q; Vogt et al. (2022), doi:10.3389/fams.2022.818799.
+
+    Examples
+    --------
+    >>> import dynet
+    >>> ds = dynet.lyapunov_spectrum(dynet.zoo.henon(), [0.1, 0.1], 20_000, n_transient=100)
+    >>> ds.lyapunov_exponent.values.round(1)
+    array([ 0.4, -1.6])
+    >>> bool(ds.standard_error.sel(exponent=1) < 0.02)
+    True
+    """
+    system = require_map(system)
+    if tolerance is not None and not (is_number(tolerance) and tolerance > 0):
+        faults = Faults()
+        faults.add("tolerance", tolerance, "give a positive standard error to stop at")
+        faults.raise_if_any()
+
+    def problem_of(steps: int, rows: Any, start: Any) -> Problem:
+        return make_problem(
+            system,
+            start,
+            steps,
+            inputs=rows,
+            n_exponents=n_exponents,
+            n_transient=n_transient,
+            qr_interval=qr_interval,
+            frame=frame,
+            initial_frame=initial_frame,
+            rng=rng,
+            check=check,
+        )
+
+    problem = problem_of(n_steps, inputs, x0)
+    if lengths is None:
+        runs = [Run(problem, n_steps, n_transient, tolerance, progress)]
+        members = [np.arange(problem.x0.shape[0])]
+    else:
+        counts = _checked_lengths(lengths, problem, n_steps, n_transient)
+        members = [np.flatnonzero(counts == count) for count in np.unique(counts)[::-1]]
+        runs = [
+            Run(_part(problem, rows, int(counts[rows[0]])), int(counts[rows[0]]) - n_transient, n_transient,
+                tolerance, progress)
+            for rows in members
+        ]  # fmt: skip
+    n = problem.x0.shape[-1]
+    with threadpool_limits(1 if n <= _ONE_BLAS_THREAD_UP_TO else None):
+        for run in runs:
+            run.finish()
+    return _label(system, problem, runs, members, {
+        "n_transient": n_transient,
+        "tolerance": tolerance,
+        "rng": _named_rng(rng),
+        "initial_frame": "given" if initial_frame is not None else f"random orthonormal, rng={_named_rng(rng)}",
+        "check": check,
+    })  # fmt: skip
+
+
+class Run:
+    """One group of sequences of equal length, advanced block by block."""
+
+    def __init__(
+        self, problem: Problem, n_steps: int, n_transient: int, tolerance: float | None, progress: bool
+    ) -> None:
+        self.problem, self.n_steps, self.n_transient = problem, n_steps, n_transient
+        self.tolerance, self.progress = tolerance, progress
+        self.growth: list[np.ndarray] = []
+        self.steps: list[int] = []
+        self.reached = False
+        self.engine: Engine = make_engine(problem)
+
+    def finish(self) -> None:
+        """Run the transient and all blocks, or as many as the tolerance asks for."""
+        interval = self.engine.interval
+        size = block_size(self.n_steps, interval)
+        with _bar(self.n_steps + self.n_transient, self.progress) as bar:
+            position = 0
+            for count in _chunks(self.n_transient, max(size, interval)):
+                self.engine.advance(position, count)
+                position += count
+                bar.update(count)
+            for count in _chunks(self.n_steps, size):
+                self.growth.append(self.engine.advance(position, count))
+                self.steps.append(count)
+                position += count
+                bar.update(count)
+                if self.tolerance is not None and self._is_settled():
+                    self.reached = True
+                    break
+
+    def _is_settled(self) -> bool:
+        assert self.tolerance is not None
+        if len(self.steps) < 2 * _FEWEST_BLOCKS:
+            return False
+        error = standard_error(self.blocks(), self.durations())
+        return bool((error < self.tolerance).all())
+
+    def blocks(self) -> np.ndarray:
+        """Return the growth (sequence, block, exponent)."""
+        return np.stack(self.growth, axis=1)
+
+    def durations(self) -> np.ndarray:
+        """Return the durations (sequence, block)."""
+        durations = np.array(self.steps) * self.problem.system.dt
+        return np.broadcast_to(durations, (self.growth[0].shape[0], durations.size))
+
+
+def block_size(n_steps: int, interval: int) -> int:
+    """Return the steps of one block: ten factorisations, or more so that a run has at most 200 blocks."""
+    factorisations = -(-n_steps // interval)
+    most = -(-factorisations // _MOST_BLOCKS)
+    wanted = min(_FACTORISATIONS_A_BLOCK, max(factorisations // _FEWEST_BLOCKS, 1))
+    return interval * max(most, wanted)
+
+
+def _chunks(total: int, size: int) -> list[int]:
+    return [min(size, total - done) for done in range(0, total, size)]
+
+
+def _bar(total: int, show: bool) -> Any:
+    from tqdm.auto import tqdm
+
+    return tqdm(total=total, disable=not show, desc="Lyapunov spectrum", unit="step", leave=False)
+
+
+def _checked_lengths(lengths: ArrayLike, problem: Problem, n_steps: int, n_transient: int) -> np.ndarray:
+    counts = np.asarray(to_numpy(lengths))
+    faults = Faults()
+    S, most = problem.x0.shape[0], n_steps + n_transient
+    if counts.shape != (S,) or counts.dtype.kind not in "iu":
+        faults.add("lengths", lengths, f"give one whole number for each of the {S} sequences")
+    elif counts.min() <= n_transient or counts.max() > most:
+        faults.add("lengths", lengths, f"each must lie between n_transient + 1 = {n_transient + 1} and {most}")
+    faults.raise_if_any()
+    return counts
+
+
+def _part(problem: Problem, rows: np.ndarray, length: int) -> Problem:
+    from dataclasses import replace
+
+    inputs = problem.inputs
+    return replace(
+        problem,
+        x0=problem.x0[rows, :],
+        inputs=None if inputs is None else inputs[rows, :length, ...],
+    )
+
+
+def _named_rng(rng: Rng) -> str:
+    return "default_rng(0)" if rng is None else f"default_rng({rng})" if isinstance(rng, int) else "given"
+
+
+def _label(
+    system: Map, problem: Problem, runs: list[Run], members: list[np.ndarray], settings: dict[str, Any]
+) -> xr.Dataset:
+    S, n = problem.x0.shape
+    k = problem.frame.shape[1]
+    longest = max(runs, key=lambda run: sum(run.steps))
+    grid = np.cumsum(longest.steps)
+    growth = np.full((S, grid.size, k), np.nan)
+    durations = np.zeros((S, grid.size))
+    final = np.empty((S, n), dtype=to_numpy(problem.x0[:1, :1]).dtype)
+    for run, rows in zip(runs, members, strict=True):
+        count = len(run.steps)
+        growth[rows, :count] = run.blocks()
+        durations[rows, :count] = run.durations()
+        final[rows] = run.engine.state()
+    rates = sequence_rates(growth, durations)
+    elapsed = np.cumsum(durations, axis=1)[..., None]
+    running = np.cumsum(np.where(np.isnan(growth), 0.0, growth), axis=1) / elapsed
+    time_unit = system.time_unit
+    driven = problem.inputs is not None
+    interval = min(run.engine.interval for run in runs)
+    attrs = {
+        "title": "Lyapunov spectrum",
+        "method": f"growth of a tangent frame, {_frame_name(problem)}",
+        "references": REFERENCES,
+        "engine": problem.engine,
+        "frame": problem.frame_method,
+        "qr_interval": interval,
+        "n_steps": int(grid[-1]),
+        "n_exponents": k,
+        "n_blocks": int(grid.size),
+        "dt": system.dt,
+        "time_unit": time_unit,
+        "dtype": str(final.dtype),
+        "jacobian": jacobian_kind(system),
+        "state": state_kind(system),
+        "logarithm": "natural",
+        "n_below_resolution": 0,
+        "standard_error_from": "sequences" if S >= 5 else "blocks, autocorrelation counted",
+        **settings,
+    }
+    if settings["tolerance"] is not None:
+        attrs["tolerance_reached"] = all(run.reached for run in runs)
+    if driven:
+        attrs["conditional_on"] = "the given inputs"
+    exponents = rates.mean(axis=0)
+    attrs["n_below_resolution"] = int(np.isneginf(exponents).sum())
+    return spectrum_dataset(
+        growth=growth,
+        durations=durations,
+        times=(settings["n_transient"] + grid) * system.dt,
+        exponents=exponents,
+        standard_error=standard_error(growth, durations),
+        sequence_exponents=rates,
+        running=running,
+        final_state=final,
+        units=unit_coords(system.units, n),
+        time_unit=time_unit,
+        attrs=attrs,
+    )
+
+
+def _frame_name(problem: Problem) -> str:
+    return "pivoted LU" if problem.frame_method == "lu" else "QR"
+
+
+def jacobian_kind(system: Map) -> str:
+    """Return how the Jacobian is made: analytic, by differences, or matrix-free."""
+    jac = getattr(system.linearize, "jac", system.jac)
+    while hasattr(jac, "function") and not hasattr(jac, "kind"):
+        jac = getattr(jac.function, "jac", jac.function)
+    return str(getattr(jac, "kind", "analytic"))
+
+
+def state_kind(system: Map) -> str:
+    """Return which state the exponents belong to; an LSTM's can be the hidden one alone."""
+    recurrence = getattr(system.step, "recurrence", None)
+    if recurrence is not None and isinstance(recurrence.cells[0], HiddenLSTM):
+        return "hidden"
+    return "full"

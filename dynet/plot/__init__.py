@@ -1,0 +1,7 @@
+"""Pictures of results: each takes one result or a dict of them and ``ax=None``, and returns the Axes."""
+
+import lazy_loader as _lazy
+
+__getattr__, __dir__, __all__ = _lazy.attach(
+    __name__, submod_attrs={"spectra": ["convergence", "spectrum"]}
+)

@@ -1,0 +1,49 @@
+"""What all pictures share: axes, named results, colours, the zero line."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import xarray as xr
+
+from dynet._validate import shown
+from dynet.errors import InputError
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+#: Okabe-Ito: told apart by every kind of eye.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
+FAINT = "0.55"
+
+
+def axes_of(ax: Axes | None, *, width: float = 6.0, height: float = 3.7) -> Axes:
+    """Return ``ax``, or the axes of a new figure."""
+    if ax is not None:
+        return ax
+    from matplotlib import pyplot
+
+    return pyplot.subplots(figsize=(width, height), layout="constrained")[1]
+
+
+def named_results(results: Any, variable: str, maker: str) -> dict[str, xr.Dataset]:
+    """Return results by name; a single one has the name ""."""
+    named = dict(results) if isinstance(results, Mapping) and not isinstance(results, xr.Dataset) else {"": results}
+    if not named:
+        raise InputError("results={}: give at least one result")
+    for name, result in named.items():
+        if not isinstance(result, xr.Dataset) or variable not in result:
+            label = f"results['{name}']" if name else "result"
+            raise InputError(f"{label}={shown(type(result).__name__)}: give a Dataset from {maker}, or a dict of them")
+    return named
+
+
+def colour(number: int) -> str:
+    """Return the colour of a series."""
+    return COLOURS[number % len(COLOURS)]
+
+
+def tidy(ax: Axes) -> None:
+    """Remove what carries no information."""
+    ax.spines[["top", "right"]].set_visible(False)

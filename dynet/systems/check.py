@@ -1,0 +1,109 @@
+"""Does the Jacobian belong to the step? A directional difference tells, transposed ones included."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from dynet.errors import InputError
+from dynet.kernels.namespace import machine_epsilon, move_like, namespace, to_numpy
+from dynet.systems.map import Map
+from dynet.systems.runge_kutta import as_array, as_multiplier
+from dynet.typing import Array, ArrayLike, Rng
+
+__all__ = ["check_jacobian"]
+
+#: Largest relative disagreement that is put down to differencing.
+TOLERANCES = {8: 1e-4, 4: 5e-2}
+
+
+def check_jacobian(
+    system: Any, x0: ArrayLike, *, u: ArrayLike | None = None, t: float = 0.0, rng: Rng = None
+) -> float:
+    """Compare ``J @ v`` with a central difference of the step along a random direction ``v``.
+
+    Parameters
+    ----------
+    system : Map or Flow
+        For a flow the vector field and its Jacobian are compared.
+    x0 : array (n,) or (sequence, n)
+        Where to compare.
+    u : array (channel,), optional
+        Input of that step.
+    t : float, default 0.0
+        Time of that step.
+    rng : Generator or int, optional
+        Source of the direction; None means ``default_rng(0)``.
+
+    Returns
+    -------
+    float
+        Smallest relative error over ``x0`` and three states near it (a kink may spoil some of them).
+
+    Raises
+    ------
+    InputError
+        If they disagree at every state, if the result of the step does not have the state's shape, or if
+        the Jacobian does not have shape (n, n).
+    DivergenceError
+        If the step or the Jacobian is not finite at ``x0``.
+
+    Examples
+    --------
+    >>> import dynet
+    >>> dynet.check_jacobian(dynet.zoo.henon(), [0.1, 0.2]) < 1e-9
+    True
+    """
+    if not isinstance(system, Map):
+        system = Map(
+            system.rhs, system.jac, params=system.params, vectorized=system.vectorized, like=system.like
+        )
+    x = np.asarray(x0, dtype=np.float64) if not hasattr(x0, "dtype") else x0
+    if system.like is not None:
+        x = move_like(x, system.like)
+    elif to_numpy(x).dtype.kind != "f":
+        x = np.asarray(x, dtype=np.float64)
+    row = np.empty(0) if u is None else np.asarray(u, dtype=np.float64)
+    return compare_jacobian(system.linearize, x, move_like(row, x), t, system.params, rng)
+
+
+def compare_jacobian(linearize: Any, x: Array, u: Array, t: float, p: Any, rng: Rng) -> float:
+    """Return the relative disagreement of ``J @ v`` and a difference at ``x``; raise if it is too large."""
+    random = np.random.default_rng(0 if rng is None else rng)
+    epsilon = machine_epsilon(x)
+    relative_step = epsilon ** (1 / 3)
+    tolerance = TOLERANCES[4 if epsilon > 1e-10 else 8]
+    sizes = np.maximum(np.abs(to_numpy(x)).astype(np.float64), 1e-3 * (1 + np.abs(to_numpy(x)).max()))
+    best = np.inf
+    for attempt in range(4):
+        if attempt:
+            # kinks and jumps of the step sit at single places: look nearby
+            nearby = to_numpy(x) + 10 ** (attempt - 3) * sizes * random.standard_normal(x.shape)
+            x = move_like(nearby, x)
+        v = random.standard_normal(x.shape) * sizes
+        shift = relative_step * v / np.abs(v / sizes).max()
+        direction, h = move_like(v, x), float(np.abs(shift / v).max())
+        y, J = linearize(t, x, u, p)
+        y = as_array(y, x)
+        product = to_numpy((as_multiplier(J, x) @ direction[..., None])[..., 0]).astype(np.float64)
+        upper = to_numpy(as_array(linearize(t, x + h * direction, u, p)[0], x)).astype(np.float64)
+        lower = to_numpy(as_array(linearize(t, x - h * direction, u, p)[0], x)).astype(np.float64)
+        difference = (upper - lower) / (2 * h)
+        # what rounding alone puts into the difference
+        floor = 100 * epsilon * np.abs(to_numpy(y)).max() / h
+        size = max(np.linalg.norm(product), np.linalg.norm(difference), floor, np.finfo(np.float64).tiny)
+        error = float(np.linalg.norm(product - difference) / size)
+        best = min(best, error) if np.isfinite(error) else best
+        if best <= tolerance:
+            return best
+    raise InputError(
+        f"jac disagrees with step along a random direction (relative error {best:.2g}); is it transposed? "
+        "Row i of J holds the derivatives of x_next[i]; check=False skips this test"
+    )
+
+
+def is_float_array(x: Any) -> bool:
+    """Return whether ``x`` is an array of real floating point numbers in its namespace."""
+    xp = namespace(x)
+    return bool(xp.isdtype(x.dtype, "real floating"))

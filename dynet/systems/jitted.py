@@ -1,0 +1,72 @@
+"""Tell compiled functions from Python ones, and make compiled functions of compiled functions.
+
+Factories are cached by the functions they wrap, so asking again compiles nothing.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+_CACHE: weakref.WeakKeyDictionary[Any, dict[Any, Any]] = weakref.WeakKeyDictionary()
+
+
+def is_jitted(function: Any) -> bool:
+    """Return whether ``function`` was compiled by numba (without importing numba)."""
+    return hasattr(function, "py_func") and hasattr(function, "inspect_llvm")
+
+
+def cached(function: Any, key: Any, make: Callable[[], Any]) -> Any:
+    """Return what ``make()`` gives, made once for each ``function`` and ``key``."""
+    made = _CACHE.setdefault(function, {})
+    if key not in made:
+        made[key] = make()
+    return made[key]
+
+
+def jitted_difference(function: Any, scale: float) -> Any:
+    """Return a compiled Jacobian by central differences of a compiled function."""
+
+    def make() -> Any:
+        from numba import njit
+
+        from dynet.kernels.rk import central_difference
+
+        @njit(error_model="numpy", nogil=True)
+        def difference(t, x, u, p):  # type: ignore[no-untyped-def]
+            return central_difference(function, scale, t, x, u, p)
+
+        return difference
+
+    return cached(function, ("difference", scale), make)
+
+
+def jitted_ode(function: Any) -> Any:
+    """Return scipy's ``f(t, y, *args)`` as a compiled ``f(t, x, u, p)`` with ``p = args``."""
+
+    def make() -> Any:
+        from numba import njit
+
+        @njit(error_model="numpy", nogil=True)
+        def rhs(t, x, u, p):  # type: ignore[no-untyped-def]
+            return function(t, x, *p)
+
+        return rhs
+
+    return cached(function, "ode", make)
+
+
+def jitted_with_input(function: Any, signal: Any) -> Any:
+    """Return a compiled function whose input is the compiled function of time ``signal``."""
+
+    def make() -> Any:
+        from numba import njit
+
+        @njit(error_model="numpy", nogil=True)
+        def driven(t, x, u, p):  # type: ignore[no-untyped-def]
+            return function(t, x, signal(t), p)
+
+        return driven
+
+    return cached(function, ("input", signal), make)

@@ -1,0 +1,464 @@
+"""Jacobians that multiply without being built.
+
+Every operator has ``shape``, ``J @ V`` for frames ``V`` of shape ``(..., n, k)``, ``transpose()`` and
+``assemble()``. They live on the array namespace of what they hold, so the same operator multiplies numpy
+arrays and torch tensors, alone or in batches.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from functools import cached_property, reduce
+from operator import matmul
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from dynet.kernels.namespace import namespace
+from dynet.typing import Array
+
+__all__ = [
+    "Affine",
+    "GatedCell",
+    "Layers",
+    "Operator",
+    "Product",
+    "RungeKutta",
+    "ScaledSum",
+    "Term",
+    "assemble",
+    "transpose",
+]
+
+
+class Operator(ABC):
+    """A linear map given by its action."""
+
+    #: numpy must leave ``array @ operator`` and ``array * operator`` to the operator (and so raise)
+    __array_ufunc__ = None
+    shape: tuple[int, ...]
+
+    @abstractmethod
+    def __matmul__(self, V: Array) -> Array:
+        """Return the product with a frame ``V`` of shape (..., n, k)."""
+
+    @abstractmethod
+    def transpose(self) -> Operator:
+        """Return the transpose, as an operator."""
+
+    @property
+    @abstractmethod
+    def prototype(self) -> Array:
+        """An array that the operator holds: it carries namespace, dtype and device."""
+
+    def assemble(self) -> Array:
+        """Return the matrix, (..., rows, columns)."""
+        held = self.prototype
+        xp = namespace(held)
+        identity = xp.eye(self.shape[-1], dtype=held.dtype, **_on(held))
+        return self @ identity
+
+
+def _on(held: Array) -> dict[str, Any]:
+    return {} if isinstance(held, np.ndarray) else {"device": held.device}
+
+
+def transpose(J: Any) -> Any:
+    """Return the transpose of anything that a ``jac`` may return.
+
+    Parameters
+    ----------
+    J : array (..., n, n), scipy sparse array, LinearOperator or Operator
+
+    Returns
+    -------
+    object
+        Something that multiplies by the transposed matrix.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from dynet.systems.operators import transpose
+    >>> transpose(np.array([[1.0, 2.0], [0.0, 1.0]])).tolist()
+    [[1.0, 0.0], [2.0, 1.0]]
+    """
+    if isinstance(J, Operator):
+        return J.transpose()
+    if hasattr(J, "mT"):
+        return J.mT
+    return J.T
+
+
+def assemble(J: Any) -> Array:
+    """Return the dense matrix behind anything that a ``jac`` may return."""
+    if isinstance(J, Operator):
+        return J.assemble()
+    if hasattr(J, "toarray"):
+        return J.toarray()
+    if hasattr(J, "matmat"):
+        return J @ np.eye(J.shape[-1], dtype=J.dtype)
+    return J
+
+
+class Term(NamedTuple):
+    """``diag(left) W diag(right)``; a missing diagonal is the identity."""
+
+    left: Array | None
+    matrix: Array
+    right: Array | None = None
+
+
+class ScaledSum(Operator):
+    """``diag(d) + sum_g diag(left_g) W_g diag(right_g)``: the Jacobian of gates and of rate networks.
+
+    Parameters
+    ----------
+    terms : sequence of Term
+        Matrices (rows, columns), shared by the batch; diagonals (..., rows) and (..., columns).
+    diagonal : array (..., n), optional
+        Added diagonal (square operators only).
+
+    Notes
+    -----
+    Nothing is built for a few columns. When a frame has more columns than there are gates, the sum is
+    assembled on first use: one product instead of one a gate.
+    """
+
+    def __init__(self, *terms: Term, diagonal: Array | None = None) -> None:
+        self.terms = terms
+        self.diagonal = diagonal
+        rows, columns = terms[0].matrix.shape[-2:]
+        batch: tuple[int, ...] = np.broadcast_shapes(
+            *(tuple(d.shape[:-1]) for d in self._diagonals() if d is not None),
+            *(tuple(term.matrix.shape[:-2]) for term in terms),
+        )
+        self.shape = (*batch, rows, columns)
+
+    def _diagonals(self) -> tuple[Array | None, ...]:
+        return (self.diagonal, *(t.left for t in self.terms), *(t.right for t in self.terms))
+
+    @property
+    def prototype(self) -> Array:
+        return self.terms[0].matrix
+
+    @cached_property
+    def _assembled_terms(self) -> Array:
+        return reduce(lambda A, B: A + B, (_dense(term) for term in self.terms))
+
+    def __matmul__(self, V: Array) -> Array:
+        n_columns = V.shape[-1]
+        n_terms = len(self.terms)
+        # the assembled sum must not be larger than the products it replaces: N <= gates * k
+        if n_terms > 1 and n_terms < n_columns and self.shape[-1] <= n_terms * n_columns:
+            out = self._assembled_terms @ V
+        else:
+            out = reduce(lambda A, B: A + B, (_apply(term, V) for term in self.terms))
+        return out if self.diagonal is None else out + self.diagonal[..., None] * V
+
+    def transpose(self) -> ScaledSum:
+        flipped = (Term(term.right, term.matrix.mT, term.left) for term in self.terms)
+        return ScaledSum(*flipped, diagonal=self.diagonal)
+
+    def assemble(self) -> Array:
+        dense = self._assembled_terms
+        if self.diagonal is None:
+            return dense
+        xp = namespace(dense)
+        identity = xp.eye(self.shape[-1], dtype=dense.dtype, **_on(dense))
+        return dense + self.diagonal[..., None] * identity
+
+
+def _apply(term: Term, V: Array) -> Array:
+    left, W, right = term
+    out = W @ (V if right is None else right[..., None] * V)
+    return out if left is None else left[..., None] * out
+
+
+def _dense(term: Term) -> Array:
+    left, W, right = term
+    out = W if left is None else left[..., None] * W
+    return out if right is None else out * right[..., None, :]
+
+
+class Product(Operator):
+    """The composition ``A_1 A_2 ... A_m``, applied from the right."""
+
+    def __init__(self, *factors: Operator) -> None:
+        self.factors = factors
+        batch = np.broadcast_shapes(*(factor.shape[:-2] for factor in factors))
+        self.shape = (*batch, factors[0].shape[-2], factors[-1].shape[-1])
+
+    @property
+    def prototype(self) -> Array:
+        return self.factors[0].prototype
+
+    def __matmul__(self, V: Array) -> Array:
+        return reduce(lambda out, factor: matmul(factor, out), reversed(self.factors), V)
+
+    def transpose(self) -> Product:
+        return Product(*(factor.transpose() for factor in reversed(self.factors)))
+
+
+class Affine(Operator):
+    """``a I + b (J_1 + ... + J_m)``: sums, leaky steps, and the vector field behind a map."""
+
+    def __init__(self, a: float, b: float, *parts: Operator) -> None:
+        self.a, self.b, self.parts = a, b, parts
+        batch = np.broadcast_shapes(*(part.shape[:-2] for part in parts))
+        self.shape = (*batch, *parts[0].shape[-2:])
+
+    @property
+    def prototype(self) -> Array:
+        return self.parts[0].prototype
+
+    def __matmul__(self, V: Array) -> Array:
+        out = reduce(lambda A, B: A + B, (part @ V for part in self.parts))
+        if self.b != 1:
+            out = self.b * out
+        return out if self.a == 0 else self.a * V + out
+
+    def transpose(self) -> Affine:
+        return Affine(self.a, self.b, *(part.transpose() for part in self.parts))
+
+
+class GatedCell(Operator):
+    """The Jacobian of a cell with a memory: ``dc' = f dc + M dy``, ``dh' = E dy + s dc'`` (LSTM).
+
+    Parameters
+    ----------
+    E, M : Operator (H, columns)
+        Direct path to the output, and path through the gates into the memory.
+    memory_to_output : array (..., H)
+        ``s``, the slope of the output with respect to the new memory.
+    forget : array (..., H), optional
+        ``f``. Given: the operator acts on (h, c), 2 H columns. Missing: it acts on the cell's input alone.
+    """
+
+    def __init__(
+        self, E: Operator, M: Operator, memory_to_output: Array, forget: Array | None = None
+    ) -> None:
+        self.E, self.M, self.s, self.forget = E, M, memory_to_output, forget
+        H, columns = M.shape[-2:]
+        self.shape = (*M.shape[:-2], 2 * H, columns + (0 if forget is None else H))
+
+    @property
+    def prototype(self) -> Array:
+        return self.E.prototype
+
+    def __matmul__(self, V: Array) -> Array:
+        xp = namespace(V)
+        columns = self.M.shape[-1]
+        dy = V[..., :columns, :]
+        dc = self.M @ dy
+        if self.forget is not None:
+            dc = dc + self.forget[..., None] * V[..., columns:, :]
+        return xp.concat((self.E @ dy + self.s[..., None] * dc, dc), axis=-2)
+
+    def transpose(self) -> Operator:
+        return _TransposedGatedCell(self)
+
+
+class _TransposedGatedCell(Operator):
+    def __init__(self, cell: GatedCell) -> None:
+        self.cell = cell
+        self.shape = (*cell.shape[:-2], cell.shape[-1], cell.shape[-2])
+
+    @property
+    def prototype(self) -> Array:
+        return self.cell.prototype
+
+    def __matmul__(self, V: Array) -> Array:
+        xp = namespace(V)
+        cell = self.cell
+        H = cell.s.shape[-1]
+        dh, dc = V[..., :H, :], V[..., H:, :]
+        dc = dc + cell.s[..., None] * dh
+        dy = cell.E.transpose() @ dh + cell.M.transpose() @ dc
+        return dy if cell.forget is None else xp.concat((dy, cell.forget[..., None] * dc), axis=-2)
+
+    def transpose(self) -> GatedCell:
+        return self.cell
+
+
+class Layers(Operator):
+    """The Jacobian of stacked layers, block lower triangular and never built.
+
+    Parameters
+    ----------
+    states : sequence of Operator
+        ``d(state of layer l)' / d(state of layer l)``.
+    inputs : sequence of Operator
+        ``d(state of layer l)' / d(input of layer l)`` for l = 1, 2, ... (one fewer than ``states``).
+    rows : sequence of tuple of slice
+        Where the parts of each layer's state stand in the whole state; the first part is what the next
+        layer reads.
+    cascade : bool
+        True for maps: a layer reads the NEW output of the one below. False for flows: the present one.
+    """
+
+    def __init__(
+        self,
+        states: tuple[Operator, ...],
+        inputs: tuple[Operator, ...],
+        rows: tuple[tuple[slice, ...], ...],
+        *,
+        cascade: bool,
+    ) -> None:
+        self.states, self.inputs, self.rows, self.cascade = states, inputs, rows, cascade
+        n = sum(part.stop - part.start for parts in rows for part in parts)
+        self.shape = (*np.broadcast_shapes(*(J.shape[:-2] for J in states)), n, n)
+
+    @property
+    def prototype(self) -> Array:
+        return self.states[0].prototype
+
+    def _gather(self, V: Array, layer: int) -> Array:
+        blocks = [V[..., part, :] for part in self.rows[layer]]
+        return blocks[0] if len(blocks) == 1 else namespace(V).concat(blocks, axis=-2)
+
+    def _scatter(self, blocks: list[Array]) -> Array:
+        pieces = []
+        for parts, block in zip(self.rows, blocks, strict=True):
+            start = 0
+            for part in parts:
+                size = part.stop - part.start
+                pieces.append((part.start, block[..., start : start + size, :]))
+                start += size
+        return namespace(blocks[0]).concat([piece for _, piece in sorted(pieces, key=_first)], axis=-2)
+
+    def __matmul__(self, V: Array) -> Array:
+        out: list[Array] = []
+        for layer, J in enumerate(self.states):
+            block = J @ self._gather(V, layer)
+            if layer:
+                first = self.rows[layer - 1][0]
+                size = first.stop - first.start
+                below = out[layer - 1][..., :size, :] if self.cascade else V[..., first, :]
+                block = block + self.inputs[layer - 1] @ below
+            out.append(block)
+        return self._scatter(out)
+
+    def transpose(self) -> Operator:
+        return _TransposedLayers(self)
+
+
+def _first(pair: tuple[int, Array]) -> int:
+    return pair[0]
+
+
+class _TransposedLayers(Operator):
+    def __init__(self, layers: Layers) -> None:
+        self.layers = layers
+        self.shape = layers.shape
+
+    @property
+    def prototype(self) -> Array:
+        return self.layers.prototype
+
+    def __matmul__(self, V: Array) -> Array:
+        layers = self.layers
+        last = len(layers.states) - 1
+        cotangents = [layers._gather(V, layer) for layer in range(last + 1)]
+        out: list[Array] = [None] * (last + 1)
+        received: Array | None = None
+        for layer in range(last, -1, -1):
+            cotangent = cotangents[layer]
+            if received is not None and layers.cascade:
+                cotangent = _add_to_head(cotangent, received)
+            out[layer] = layers.states[layer].transpose() @ cotangent
+            if received is not None and not layers.cascade:
+                out[layer] = _add_to_head(out[layer], received)
+            if layer:
+                received = layers.inputs[layer - 1].transpose() @ cotangent
+        return layers._scatter(out)
+
+    def transpose(self) -> Layers:
+        return self.layers
+
+
+def _add_to_head(block: Array, addition: Array) -> Array:
+    size = addition.shape[-2]
+    if size == block.shape[-2]:
+        return block + addition
+    xp = namespace(block)
+    return xp.concat((block[..., :size, :] + addition, block[..., size:, :]), axis=-2)
+
+
+class RungeKutta(Operator):
+    """The exact derivative of one explicit Runge-Kutta step, applied stage by stage.
+
+    ``K_i = J_i (V + h sum_j A_ij K_j)``, ``out = V + h sum_i b_i K_i``: one product a stage forwards, one a
+    stage backwards, where building the matrix would take products of Jacobians.
+
+    Parameters
+    ----------
+    jacobians : sequence
+        Jacobian of the vector field at each stage; anything that multiplies.
+    A, b : nested tuple of float, tuple of float
+        The Butcher tableau.
+    h : float
+        Time step.
+    prototype : array (..., n)
+        The state: it carries namespace, dtype, device and batch shape.
+    """
+
+    def __init__(
+        self,
+        jacobians: tuple[Any, ...],
+        A: tuple[tuple[float, ...], ...],
+        b: tuple[float, ...],
+        h: float,
+        prototype: Array,
+    ) -> None:
+        self.jacobians, self.A, self.b, self.h = jacobians, A, b, h
+        self._prototype = prototype
+        n = prototype.shape[-1]
+        self.shape = (*prototype.shape[:-1], n, n)
+
+    @property
+    def prototype(self) -> Array:
+        return self._prototype
+
+    def __matmul__(self, V: Array) -> Array:
+        stages: list[Array] = []
+        for J, row in zip(self.jacobians, self.A, strict=True):
+            stage = V
+            for weight, K in zip(row, stages, strict=False):
+                if weight:
+                    stage = stage + (self.h * weight) * K
+            stages.append(J @ stage)
+        out = V
+        for weight, K in zip(self.b, stages, strict=True):
+            out = out + (self.h * weight) * K
+        return out
+
+    def transpose(self) -> Operator:
+        return _TransposedRungeKutta(self)
+
+
+class _TransposedRungeKutta(Operator):
+    def __init__(self, step: RungeKutta) -> None:
+        self.step = step
+        self.shape = step.shape
+
+    @property
+    def prototype(self) -> Array:
+        return self.step.prototype
+
+    def __matmul__(self, V: Array) -> Array:
+        step = self.step
+        n_stages = len(step.b)
+        # cotangent of stage i: J_i^T (h b_i V + sum over later stages j of h A_ji times their cotangents)
+        cotangents: list[Array] = [None] * n_stages
+        out = V
+        for i in range(n_stages - 1, -1, -1):
+            total = (step.h * step.b[i]) * V
+            for j in range(i + 1, n_stages):
+                if step.A[j][i]:
+                    total = total + (step.h * step.A[j][i]) * cotangents[j]
+            cotangents[i] = transpose(step.jacobians[i]) @ total
+            out = out + cotangents[i]
+        return out
+
+    def transpose(self) -> RungeKutta:
+        return self.step

@@ -1,0 +1,169 @@
+"""Systems made of cells: any number of layers, as a map, a leaky map or a flow. They pickle."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from dynet.errors import InputError
+from dynet.kernels.namespace import namespace
+from dynet.systems.cells import Cell, HiddenLSTM, Weights
+from dynet.systems.operators import Affine, Layers, Operator
+from dynet.typing import Array
+
+
+class Recurrence:
+    """The layout of stacked cells and their evaluation.
+
+    Parameters
+    ----------
+    cells : tuple of Cell
+        One a layer.
+    sizes : tuple of int
+        Units of each layer.
+    rate : float
+        A map is ``x + rate (F(x) - x)`` (1: the cells themselves), a flow ``rate (F(x) - x)``.
+    flow : bool
+        Whether this is the vector field of a flow.
+
+    Notes
+    -----
+    The state holds part "h" of all layers, then part "c" of all layers. In a map a layer reads the new
+    output of the layer below, in a flow its present output.
+    """
+
+    def __init__(self, cells: tuple[Cell, ...], sizes: tuple[int, ...], *, rate: float = 1.0, flow: bool = False):
+        self.cells, self.sizes, self.rate, self.flow = cells, sizes, float(rate), flow
+        starts: list[list[slice]] = [[] for _ in cells]
+        position = 0
+        for part in range(max(len(cell.parts) for cell in cells)):
+            for layer, (cell, size) in enumerate(zip(cells, sizes, strict=True)):
+                if part < len(cell.parts):
+                    starts[layer].append(slice(position, position + size))
+                    position += size
+        self.rows = tuple(tuple(parts) for parts in starts)
+        self.n = position
+
+    def labels(self) -> dict[str, list[Any]]:
+        """Return names of the units with their layer and part."""
+        labels: list[tuple[int, str, int, str]] = []
+        for layer, (cell, parts) in enumerate(zip(self.cells, self.rows, strict=True)):
+            for part, rows in zip(cell.parts, parts, strict=True):
+                size = rows.stop - rows.start
+                labels += [(rows.start + i, f"{part}[{layer}][{i}]", layer, part) for i in range(size)]
+        labels.sort()
+        return {
+            "unit": [name for _, name, _, _ in labels],
+            "layer": [layer for _, _, layer, _ in labels],
+            "part": [part for _, _, _, part in labels],
+        }
+
+    def evaluate(self, x: Array, u: Array, p: tuple[Weights, ...], jacobian: bool) -> tuple[Array, Any]:
+        """Return the next state (or the rate of change) and, on demand, the Jacobian operator."""
+        xp = namespace(x)
+        rate = self.rate
+        pieces: list[tuple[int, Array]] = []
+        states: list[Operator] = []
+        inputs: list[Operator] = []
+        below, memories = self._split_input(u)
+        for layer, (cell, parts, w) in enumerate(zip(self.cells, self.rows, p, strict=True)):
+            old = tuple(x[..., part] for part in parts)
+            read = below if memories is None else _join(below, memories[layer])
+            new, kept = cell.forward(read, old, w)
+            if jacobian:
+                states.append(self._scaled(cell.state_jacobian(w, kept), square=True))
+                if layer:
+                    inputs.append(self._scaled(cell.input_jacobian(w, kept), square=False))
+            if self.flow:
+                new = tuple(rate * (b - a) for a, b in zip(old, new, strict=True))
+            elif rate != 1:
+                new = tuple((1 - rate) * a + rate * b for a, b in zip(old, new, strict=True))
+            below = old[0] if self.flow else new[0]
+            pieces += [(part.start, piece) for part, piece in zip(parts, new, strict=True)]
+        pieces.sort(key=_start)
+        y = pieces[0][1] if len(pieces) == 1 else xp.concat([piece for _, piece in pieces], axis=-1)
+        if not jacobian:
+            return y, None
+        if len(states) == 1:
+            return y, states[0]
+        return y, Layers(tuple(states), tuple(inputs), self.rows, cascade=not self.flow)
+
+    def _scaled(self, J: Operator, *, square: bool) -> Operator:
+        if self.flow:
+            return Affine(-self.rate if square else 0.0, self.rate, J)
+        return J if self.rate == 1 else Affine(1 - self.rate if square else 0.0, self.rate, J)
+
+    def _split_input(self, u: Array) -> tuple[Array, list[Array] | None]:
+        if not isinstance(self.cells[0], HiddenLSTM):
+            return u, None
+        width = u.shape[-1] - sum(self.sizes)
+        if width < 0:
+            raise InputError(
+                f"u has {u.shape[-1]} channels: a hidden-state LSTM takes (input, c_t), with {sum(self.sizes)} for c_t"
+            )
+        ends = width + np.cumsum(self.sizes)
+        memories = [u[..., end - size : end] for end, size in zip(ends.tolist(), self.sizes, strict=True)]
+        return u[..., :width], memories
+
+
+def _start(piece: tuple[int, Array]) -> int:
+    return piece[0]
+
+
+def _join(a: Array, b: Array) -> Array:
+    xp = namespace(b)
+    return xp.concat((xp.broadcast_to(a, (*b.shape[:-1], a.shape[-1])), b), axis=-1)
+
+
+class RecurrentStep:
+    """``step(t, x, u, p)`` (or ``rhs``) of stacked cells; ``p`` is a tuple of `Weights`."""
+
+    def __init__(self, recurrence: Recurrence) -> None:
+        self.recurrence = recurrence
+
+    def __call__(self, t: float, x: Array, u: Array, p: tuple[Weights, ...]) -> Array:
+        return self.recurrence.evaluate(x, u, p, False)[0]
+
+    def n_channels(self, p: tuple[Weights, ...]) -> int:
+        """Return the width of the input that the first layer reads."""
+        return 0 if p[0].W_xh is None else int(p[0].W_xh.shape[-1])
+
+
+class RecurrentLinearization(RecurrentStep):
+    """``linearize(t, x, u, p)`` of stacked cells."""
+
+    def __call__(self, t: float, x: Array, u: Array, p: tuple[Weights, ...]) -> tuple[Array, Operator]:
+        return self.recurrence.evaluate(x, u, p, True)
+
+
+class RecurrentJacobian(RecurrentStep):
+    """``jac(t, x, u, p)`` of stacked cells."""
+
+    def __call__(self, t: float, x: Array, u: Array, p: tuple[Weights, ...]) -> Operator:
+        return self.recurrence.evaluate(x, u, p, True)[1]
+
+
+class HiddenStep(RecurrentStep):
+    """The step of the hidden states alone, at the memories of a trajectory run beforehand."""
+
+    def __init__(self, recurrence: Recurrence, full: Recurrence) -> None:
+        super().__init__(recurrence)
+        self.full = full
+
+    def freeze(self, x0: Array, inputs: Array, p: tuple[Weights, ...]) -> tuple[Array, Array]:
+        """Run the whole network once; return the hidden start and the inputs (input, c_t) of every step.
+
+        ``x0`` is the full state (h, c), or h alone with zero memory.
+        """
+        xp = namespace(x0)
+        hidden = self.recurrence.n
+        if x0.shape[-1] == hidden:
+            x0 = xp.concat((x0, xp.zeros_like(x0)), axis=-1)
+        x = x0
+        rows = []
+        for step in range(inputs.shape[-2]):
+            u = inputs[..., step, :]
+            rows.append(_join(u, x[..., hidden:]))
+            x = self.full.evaluate(x, u, p, False)[0]
+        return x0[..., :hidden], xp.stack(rows, axis=-2)

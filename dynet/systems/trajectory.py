@@ -1,0 +1,195 @@
+"""Trajectories: the states of a system, labelled by time and unit."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from dynet._labels import trajectory_dataset
+from dynet._validate import Faults
+from dynet.errors import DivergenceError
+from dynet.kernels.namespace import is_numpy, move_like, namespace, to_numpy
+from dynet.systems.compiled import TUPLES_UP_TO, compiled_parts
+from dynet.systems.flow import Flow
+from dynet.systems.map import Map
+from dynet.systems.runge_kutta import as_array
+from dynet.systems.unit_names import unit_coords
+from dynet.typing import ArrayLike
+
+__all__ = ["simulate"]
+
+
+def simulate(
+    system: Map | Flow,
+    x0: ArrayLike,
+    n_steps: int | None = None,
+    *,
+    duration: float | None = None,
+    dt: float | None = None,
+    inputs: ArrayLike | None = None,
+) -> xr.Dataset:
+    """Return the trajectory that starts at ``x0``.
+
+    Parameters
+    ----------
+    system : Map or Flow
+        A flow is advanced by classical Runge-Kutta steps of ``dt``, the steps that exponents are taken of.
+    x0 : array (n,) or (sequence, n)
+        Start.
+    n_steps : int, optional
+        Number of steps (maps; for a flow it may replace ``duration``).
+    duration : float, optional
+        Time to cover (flows).
+    dt : float, optional
+        Time step (flows).
+    inputs : array (time, channel) or (sequence, time, channel), optional
+        Input of each step, held over it; ``n_steps`` rows.
+
+    Returns
+    -------
+    Dataset
+        ``state([sequence,] time, unit)`` with the start as its first row, ``n_steps + 1`` rows in all; with
+        inputs also ``input([sequence,] time, channel)``, whose last row is NaN: no step starts there.
+
+    Raises
+    ------
+    InputError
+        If an argument does not fit.
+    DivergenceError
+        If the state stops being finite.
+
+    Examples
+    --------
+    >>> import dynet
+    >>> dynet.simulate(dynet.zoo.henon(), [0.0, 0.0], 3).state.sel(unit="x").values
+    array([ 0.   ,  1.   , -0.4  ,  1.076])
+    """
+    faults = Faults()
+    system, n_steps = _as_map(faults, system, n_steps, duration, dt)
+    start = x0 if hasattr(x0, "detach") else faults.real_array("x0", x0, finite=True)
+    faults.raise_if_any()
+    if start.ndim not in (1, 2) or 0 in start.shape:
+        faults.add("x0", start if start.ndim else x0, "give a state (n,) or several (sequence, n)")
+    elif system.like is not None:
+        if start.shape[-1] != system.like.shape[-1]:
+            faults.add("x0", start, f"the system has {system.like.shape[-1]} units")
+        else:
+            start = move_like(start, system.like)
+    encode = getattr(system.step, "encode", None)
+    rows = None
+    if inputs is not None:
+        rows = inputs if encode is None else encode(inputs)
+        rows = rows if hasattr(rows, "detach") else faults.real_array("inputs", rows, finite=True)
+        if rows.ndim not in (2, 3) or rows.shape[-2] != n_steps:
+            faults.add("inputs", rows, f"give (time, channel) or (sequence, time, channel), {n_steps} rows in time")
+    faults.raise_if_any()
+    held, _ = system.limits()
+    if held is not None and n_steps > held:
+        faults.add("n_steps", n_steps, f"the system holds {held} steps")
+        faults.raise_if_any()
+    if rows is not None:
+        rows = move_like(rows, start)
+    states, inputs_seen, batched = _run(system, start, rows, n_steps)
+    units = unit_coords(system.units, states.shape[-1])
+    finite = np.isfinite(states).all(axis=-1)
+    if not finite.all():
+        sequence, step = np.argwhere(~finite)[np.argwhere(~finite)[:, 1].argmin()]
+        unit = units["unit"][int(np.argmax(~np.isfinite(states[sequence, step])))]
+        raise DivergenceError(
+            f"the state is not finite after step {step - 1}, first in unit {unit}: start inside the basin of an "
+            "attractor, take a smaller dt, or check the parameters and inputs",
+            step=int(step) - 1,
+            unit=str(unit),
+            sequence=int(sequence),
+        )
+    attrs = {"title": "Trajectory", "dt": system.dt, "n_steps": n_steps, "time_unit": system.time_unit}
+    times = np.arange(n_steps + 1) * system.dt
+    return trajectory_dataset(times, states, inputs_seen, units, system.time_unit, batched, attrs)
+
+
+def _as_map(
+    faults: Faults, system: Any, n_steps: int | None, duration: float | None, dt: float | None
+) -> tuple[Map, int]:
+    if not isinstance(system, Map | Flow):
+        faults.add("system", type(system).__name__, "give a dynet.Map or dynet.Flow")
+        faults.raise_if_any()
+    if isinstance(system, Flow):
+        faults.positive("dt", dt)
+        if n_steps is None:
+            faults.positive("duration", duration)
+        elif duration is not None:
+            faults.say("n_steps and duration are both given: give one of them")
+        faults.raise_if_any()
+        assert dt is not None
+        if n_steps is None:
+            assert duration is not None
+            n_steps = max(round(duration / dt), 1)
+        system = system.to_map(dt)
+    elif duration is not None or dt is not None:
+        faults.say("duration and dt belong to flows: a map takes n_steps")
+    faults.integer("n_steps", n_steps, 1)
+    faults.raise_if_any()
+    assert n_steps is not None
+    return system, int(n_steps)
+
+
+def _run(system: Map, start: Any, rows: Any, n_steps: int) -> tuple[np.ndarray, np.ndarray | None, bool]:
+    """Return states (sequence, time, n), inputs (sequence, time, channel) and whether there are sequences."""
+    batched = start.ndim == 2 or (rows is not None and rows.ndim == 3)
+    S = start.shape[0] if start.ndim == 2 else rows.shape[0] if batched else 1
+    if rows is not None and rows.ndim == 3 and rows.shape[0] != S:
+        faults = Faults()
+        faults.say(f"x0 has {S} sequences, inputs has {rows.shape[0]}: give equal numbers")
+        faults.raise_if_any()
+    xp = namespace(start)
+    starts = start if start.ndim == 2 else xp.broadcast_to(start, (S, start.shape[0]))
+    if rows is not None:
+        rows = rows if rows.ndim == 3 else xp.broadcast_to(rows, (S, *rows.shape))
+    parts = compiled_parts(system, tangent=False) if is_numpy(start) else None
+    with np.errstate(over="ignore", invalid="ignore"):
+        if parts is not None:
+            states = np.stack([_compiled(system, parts, starts, rows, s, n_steps) for s in range(S)])
+        elif system.vectorized:
+            states = _array(system, starts, rows, n_steps)
+        else:
+            states = np.stack(
+                [_array(system, starts[s, :], None if rows is None else rows[s, ...], n_steps) for s in range(S)]
+            )
+    seen = None
+    if rows is not None:
+        seen = np.concatenate([to_numpy(rows), np.full((S, 1, rows.shape[-1]), np.nan)], axis=1)
+    return states, seen, batched
+
+
+def _array(system: Map, x: Any, rows: Any, n_steps: int) -> np.ndarray:
+    out = [to_numpy(x)]
+    for step in range(n_steps):
+        u = x[..., :0] if rows is None else rows[..., step, :]
+        x = as_array(system.step(step * system.dt, x, u, system.params), x)
+        out.append(to_numpy(x))
+    return np.stack(out, axis=-2)
+
+
+def _compiled(system: Map, parts: Any, starts: Any, rows: Any, s: int, n_steps: int) -> np.ndarray:
+    from numba.core.errors import NumbaError
+
+    from dynet.kernels.qr import trajectory_block
+
+    x = np.ascontiguousarray(starts[s])
+    states = np.empty((n_steps, x.size), dtype=x.dtype)
+    driven = rows is not None and parts.row is None
+    if parts.row is not None:
+        inputs = np.asarray(parts.row, dtype=x.dtype)[None, :]
+    else:
+        inputs = np.ascontiguousarray(rows[s]) if driven else np.empty((1, 0), dtype=x.dtype)
+    tuples = False
+    if x.size <= TUPLES_UP_TO:
+        try:
+            tuples = isinstance(parts.f(0.0, x, inputs[0], system.params), tuple)
+        except NumbaError:
+            tuples = True  # it unpacks its state
+    state = tuple(x) if tuples else x
+    trajectory_block(parts.step, parts.f, state, inputs, driven, system.params, 0, system.dt, states)
+    return np.concatenate([x[None, :], states])
