@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from dynet.kernels.small import orthonormalise
+from dynet.kernels.small import input_row, orthonormalise
 
 # a product of pivots is turned into a logarithm before it can leave this range
 _LOW, _HIGH = 1e-100, 1e100
@@ -13,33 +13,30 @@ _LOW, _HIGH = 1e-100, 1e100
 
 @njit(error_model="numpy", nogil=True)
 def spectrum_block(  # type: ignore[no-untyped-def]
-    tangent, f, df, x, V, work, inputs, driven, p, first, dt, n_steps, interval, growth
+    tangent, f, df, x, V, out, K, stage, rows, cols, inputs, p, first, dt, n_steps, interval, growth
 ):
     """Advance state and frame by ``n_steps`` and add the frame's log growth to ``growth`` (k,).
 
-    ``V`` (n, k) is updated in place, ``work`` (3, n, k) is scratch. The frame is factored every
-    ``interval`` steps and at the end, so a tail that is shorter is counted. Returns the state and the
-    smallest ratio of pivots seen in one factorisation.
+    ``V`` (n, k) is updated in place, ``out``, ``K`` and ``stage`` (n, k) are scratch, ``rows`` and ``cols`` have
+    lengths n and k, ``inputs`` is a series (time, channel) or a constant row. The frame is factored every
+    ``interval`` steps and at the end, so a tail that is shorter is counted. Returns the state and the smallest
+    ratio of pivots seen in one factorisation.
     """
-    n, k = V.shape
-    pivots = np.empty(k)
-    product = np.ones(k)
-    u = inputs[0]
+    pivots = np.empty(len(cols))
+    product = np.ones(len(cols))
     worst = 1.0
     since = 0
     for s in range(n_steps):
-        if driven:
-            u = inputs[first + s]
-        x = tangent(f, df, (first + s) * dt, x, V, work, u, p, dt)
-        out = work[0]
-        for i in range(n):
-            for j in range(k):
+        u = input_row(inputs, first + s)
+        x = tangent(f, df, (first + s) * dt, x, V, out, K, stage, rows, cols, u, p, dt)
+        for i in range(len(rows)):
+            for j in range(len(cols)):
                 V[i, j] = out[i, j]
         since += 1
         if since == interval or s == n_steps - 1:
             since = 0
-            worst = min(worst, orthonormalise(V, pivots))
-            for j in range(k):
+            worst = min(worst, orthonormalise(V, rows, cols, pivots))
+            for j in range(len(cols)):
                 pivot = pivots[j]
                 if _LOW < pivot < _HIGH:
                     product[j] *= pivot
@@ -48,18 +45,16 @@ def spectrum_block(  # type: ignore[no-untyped-def]
                         product[j] = 1.0
                 else:
                     growth[j] += np.log(pivot)
-    for j in range(k):
+    for j in range(len(cols)):
         growth[j] += np.log(product[j])
     return x, worst
 
 
 @njit(error_model="numpy", nogil=True)
-def trajectory_block(step, f, x, inputs, driven, p, first, dt, states):  # type: ignore[no-untyped-def]
+def trajectory_block(step, f, x, inputs, p, first, dt, states):  # type: ignore[no-untyped-def]
     """Advance the state alone and write it after every step into ``states`` (time, n)."""
-    u = inputs[0]
     for s in range(states.shape[0]):
-        if driven:
-            u = inputs[first + s]
+        u = input_row(inputs, first + s)
         x = step(f, (first + s) * dt, x, u, p, dt)
         for i in range(states.shape[1]):
             states[s, i] = x[i]

@@ -1,8 +1,8 @@
 """Steps of maps and of flows, compiled: the state alone, or the state with its tangent frame.
 
-Every ``*_step(f, t, x, u, p, dt)`` returns the next state. Every ``*_tangent(f, df, t, x, V, work, u, p, dt)``
-also carries the frame: it writes the new frame into ``work[0]`` and returns the next state. Flows propagate
-the frame stage by stage, so no Jacobian of a whole step is ever formed.
+Every ``*_step(f, t, x, u, p, dt)`` returns the next state. Every ``*_tangent(f, df, t, x, V, out, K, stage, rows,
+cols, u, p, dt)`` also carries the frame ``V``: it writes the new one into ``out``, with ``K`` and ``stage`` as scratch,
+and returns the next state. Flows propagate the frame stage by stage: no Jacobian of a whole step is formed.
 """
 
 from __future__ import annotations
@@ -12,44 +12,46 @@ from numba import njit
 
 from dynet.kernels.small import like_state, multiply, plus_scaled, shifted
 
-@njit(error_model="numpy", nogil=True)
+_inline = njit(error_model="numpy", nogil=True, forceinline=True)
+
+
+@_inline
 def map_step(f, t, x, u, p, dt):  # type: ignore[no-untyped-def]
     return like_state(f(t, x, u, p), x)
 
 
-@njit(error_model="numpy", nogil=True)
-def map_tangent(f, df, t, x, V, work, u, p, dt):  # type: ignore[no-untyped-def]
+@_inline
+def map_tangent(f, df, t, x, V, out, K, stage, rows, cols, u, p, dt):  # type: ignore[no-untyped-def]
     J = df(t, x, u, p)
-    multiply(J, V, work[0])
+    multiply(J, V, out, rows, cols)
     return like_state(f(t, x, u, p), x)
 
 
-@njit(error_model="numpy", nogil=True)
+@_inline
 def linearized_step(f, t, x, u, p, dt):  # type: ignore[no-untyped-def]
     return like_state(f(t, x, u, p)[0], x)
 
 
-@njit(error_model="numpy", nogil=True)
-def linearized_tangent(f, df, t, x, V, work, u, p, dt):  # type: ignore[no-untyped-def]
+@_inline
+def linearized_tangent(f, df, t, x, V, out, K, stage, rows, cols, u, p, dt):  # type: ignore[no-untyped-def]
     y, J = f(t, x, u, p)
-    multiply(J, V, work[0])
+    multiply(J, V, out, rows, cols)
     return like_state(y, x)
 
 
-@njit(error_model="numpy", nogil=True)
+@_inline
 def euler_step(f, t, x, u, p, dt):  # type: ignore[no-untyped-def]
     return plus_scaled(x, dt, f(t, x, u, p))
 
 
-@njit(error_model="numpy", nogil=True)
-def euler_tangent(f, df, t, x, V, work, u, p, dt):  # type: ignore[no-untyped-def]
-    out, K = work[0], work[1]
-    multiply(df(t, x, u, p), V, K)
-    _combine(out, V, dt, K)
+@_inline
+def euler_tangent(f, df, t, x, V, out, K, stage, rows, cols, u, p, dt):  # type: ignore[no-untyped-def]
+    multiply(df(t, x, u, p), V, K, rows, cols)
+    _combine(out, V, dt, K, rows, cols)
     return plus_scaled(x, dt, f(t, x, u, p))
 
 
-@njit(error_model="numpy", nogil=True)
+@_inline
 def rk4_step(f, t, x, u, p, dt):  # type: ignore[no-untyped-def]
     half = 0.5 * dt
     k1 = f(t, x, u, p)
@@ -59,35 +61,34 @@ def rk4_step(f, t, x, u, p, dt):  # type: ignore[no-untyped-def]
     return _rk4_sum(x, dt, k1, k2, k3, k4)
 
 
-@njit(error_model="numpy", nogil=True)
-def rk4_tangent(f, df, t, x, V, work, u, p, dt):  # type: ignore[no-untyped-def]
-    out, K, stage = work[0], work[1], work[2]
+@_inline
+def rk4_tangent(f, df, t, x, V, out, K, stage, rows, cols, u, p, dt):  # type: ignore[no-untyped-def]
     half = 0.5 * dt
     k1 = f(t, x, u, p)
-    multiply(df(t, x, u, p), V, K)
-    _combine(out, V, dt / 6, K)
-    _combine(stage, V, half, K)
+    multiply(df(t, x, u, p), V, K, rows, cols)
+    _combine(out, V, dt / 6, K, rows, cols)
+    _combine(stage, V, half, K, rows, cols)
 
     x2 = plus_scaled(x, half, k1)
     k2 = f(t + half, x2, u, p)
-    multiply(df(t + half, x2, u, p), stage, K)
-    _combine(out, out, dt / 3, K)
-    _combine(stage, V, half, K)
+    multiply(df(t + half, x2, u, p), stage, K, rows, cols)
+    _combine(out, out, dt / 3, K, rows, cols)
+    _combine(stage, V, half, K, rows, cols)
 
     x3 = plus_scaled(x, half, k2)
     k3 = f(t + half, x3, u, p)
-    multiply(df(t + half, x3, u, p), stage, K)
-    _combine(out, out, dt / 3, K)
-    _combine(stage, V, dt, K)
+    multiply(df(t + half, x3, u, p), stage, K, rows, cols)
+    _combine(out, out, dt / 3, K, rows, cols)
+    _combine(stage, V, dt, K, rows, cols)
 
     x4 = plus_scaled(x, dt, k3)
     k4 = f(t + dt, x4, u, p)
-    multiply(df(t + dt, x4, u, p), stage, K)
-    _combine(out, out, dt / 6, K)
+    multiply(df(t + dt, x4, u, p), stage, K, rows, cols)
+    _combine(out, out, dt / 6, K, rows, cols)
     return _rk4_sum(x, dt, k1, k2, k3, k4)
 
 
-@njit(error_model="numpy", nogil=True)
+@_inline
 def _rk4_sum(x, dt, k1, k2, k3, k4):  # type: ignore[no-untyped-def]
     y = plus_scaled(x, dt / 6, k1)
     y = plus_scaled(y, dt / 3, k2)
@@ -95,10 +96,10 @@ def _rk4_sum(x, dt, k1, k2, k3, k4):  # type: ignore[no-untyped-def]
     return plus_scaled(y, dt / 6, k4)
 
 
-@njit(error_model="numpy", nogil=True)
-def _combine(out, V, a, K):  # type: ignore[no-untyped-def]
-    for i in range(V.shape[0]):
-        for j in range(V.shape[1]):
+@_inline
+def _combine(out, V, a, K, rows, cols):  # type: ignore[no-untyped-def]
+    for i in range(len(rows)):
+        for j in range(len(cols)):
             out[i, j] = V[i, j] + a * K[i, j]
 
 

@@ -1,6 +1,8 @@
 """Helpers on a state that is a tuple (small systems, no allocation) or an array.
 
 Each overloaded helper stands twice: as plain Python, which says what it does, and as what is compiled.
+Sizes travel as ``rows`` and ``cols``, things whose lengths are n and k: tuples for small systems, whose lengths
+the compiler knows, so that it unrolls every loop; arrays otherwise.
 """
 
 from __future__ import annotations
@@ -42,6 +44,18 @@ def _like_state(y, x):  # type: ignore[no-untyped-def]
         return out
 
     return from_array
+
+
+def input_row(inputs: np.ndarray, step: int) -> np.ndarray:
+    """Return the input of a step: a row of a series (time, channel), or the constant row (channel,)."""
+    return inputs[step] if inputs.ndim == 2 else inputs
+
+
+@overload(input_row)
+def _input_row(inputs, step):  # type: ignore[no-untyped-def]
+    if inputs.ndim == 2:
+        return lambda inputs, step: inputs[step]
+    return lambda inputs, step: inputs
 
 
 def shifted(x: Any, i: int, h: float) -> Any:
@@ -89,100 +103,104 @@ def _plus_scaled(x, a, k):  # type: ignore[no-untyped-def]
     return add_array
 
 
-def multiply(J: Any, V: np.ndarray, out: np.ndarray) -> None:
-    """Write ``J V`` into ``out``; ``J`` is a tuple of rows or an array."""
+def entry(J: Any, i: int, j: int) -> Any:
+    """Return entry (i, j) of a Jacobian given as an array or as a tuple of rows."""
+    return J[i][j]
+
+
+@overload(entry)
+def _entry(J, i, j):  # type: ignore[no-untyped-def]
+    if isinstance(J, types.BaseTuple):
+        return lambda J, i, j: J[i][j]
+    return lambda J, i, j: J[i, j]
+
+
+def large_product(J: Any, V: np.ndarray, out: np.ndarray) -> None:
+    """Write ``J V`` into ``out`` by BLAS."""
     out[...] = np.asarray(J) @ V
 
 
-@overload(multiply)
-def _multiply(J, V, out):  # type: ignore[no-untyped-def]
+@overload(large_product)
+def _large_product(J, V, out):  # type: ignore[no-untyped-def]
     if isinstance(J, types.BaseTuple):
 
-        def multiply_tuple(J, V, out):  # type: ignore[no-untyped-def]
-            for i in range(len(J)):
-                for j in range(V.shape[1]):
-                    total = J[i][0] * V[0, j]
-                    for m in range(1, len(J)):
-                        total += J[i][m] * V[m, j]
-                    out[i, j] = total
+        def from_rows(J, V, out):  # type: ignore[no-untyped-def]
+            n = V.shape[0]
+            dense = np.empty((n, n), dtype=V.dtype)
+            for i in range(n):
+                for j in range(n):
+                    dense[i, j] = J[i][j]
+            np.dot(dense, V, out)
 
-        return multiply_tuple
-
-    ready = J.dtype == V.dtype and J.layout == "C"
-
-    def multiply_array(J, V, out):  # type: ignore[no-untyped-def]
-        n = V.shape[0]
-        if n > PLAIN_LOOPS_UP_TO:
-            if ready:
-                np.dot(J, V, out)
-            else:
-                np.dot(np.ascontiguousarray(J).astype(V.dtype), V, out)
-            return
-        for i in range(n):
-            for j in range(V.shape[1]):
-                total = J[i, 0] * V[0, j]
-                for m in range(1, n):
-                    total += J[i, m] * V[m, j]
-                out[i, j] = total
-
-    return multiply_array
+        return from_rows
+    if J.dtype == V.dtype and J.layout == "C":
+        return lambda J, V, out: np.dot(J, V, out)
+    return lambda J, V, out: np.dot(np.ascontiguousarray(J).astype(V.dtype), V, out)
 
 
-@njit(error_model="numpy", nogil=True)
-def orthonormalise(V, pivots):  # type: ignore[no-untyped-def]
+@njit(error_model="numpy", nogil=True, forceinline=True)
+def multiply(J, V, out, rows, cols):  # type: ignore[no-untyped-def]
+    """Write ``J V`` into ``out``."""
+    if len(rows) > PLAIN_LOOPS_UP_TO:
+        large_product(J, V, out)
+        return
+    for i in range(len(rows)):
+        for j in range(len(cols)):
+            total = entry(J, i, 0) * V[0, j]
+            for m in range(1, len(rows)):
+                total += entry(J, i, m) * V[m, j]
+            out[i, j] = total
+
+
+@njit(error_model="numpy", nogil=True, forceinline=True)
+def orthonormalise(V, rows, cols, pivots):  # type: ignore[no-untyped-def]
     """Replace ``V`` (n, k) by its orthonormal factor and write diag R >= 0 into ``pivots``.
 
     Returns the smallest non-zero pivot over the largest: how much of the frame's resolution was used up.
     A pivot below ``n eps max|R|`` is rounding and is written as zero; the frame is completed there.
     """
-    n, k = V.shape
-    if n > PLAIN_LOOPS_UP_TO:
-        return _orthonormalise_lapack(V, pivots)
-    return _orthonormalise_plain(V, pivots)
-
-
-@njit(error_model="numpy", nogil=True)
-def _orthonormalise_plain(V, pivots):  # type: ignore[no-untyped-def]
-    n, k = V.shape
-    resolution = n * np.finfo(V.dtype).eps
+    if len(rows) > PLAIN_LOOPS_UP_TO:
+        return orthonormalise_lapack(V, pivots)
+    threshold = (len(rows) * np.finfo(V.dtype).eps) ** 2
     largest = 0.0
     smallest_pivot = np.inf
     largest_pivot = 0.0
-    for j in range(k):
+    for j in range(len(cols)):
         before = 0.0
-        for i in range(n):
+        for i in range(len(rows)):
             before += V[i, j] * V[i, j]
-        largest = max(largest, np.sqrt(before))
-        remaining = _remove_earlier(V, j) if j else before
-        if remaining < 0.25 * before:
-            # half of the length was cancelled: a second pass makes the column orthogonal to rounding
-            remaining = _remove_earlier(V, j)
-        pivot = np.sqrt(remaining)
-        if pivot < resolution * largest or pivot == 0.0:
+        largest = max(largest, before)
+        remaining = before
+        if j > 0:
+            remaining = _remove_earlier(V, rows, j)
+            if remaining < 0.25 * before:
+                # half of the length was cancelled: a second pass makes the column orthogonal to rounding
+                remaining = _remove_earlier(V, rows, j)
+        if remaining <= threshold * largest:
             pivots[j] = 0.0
             _complete(V, j)
-            continue
-        pivots[j] = pivot
-        smallest_pivot = min(smallest_pivot, pivot)
-        largest_pivot = max(largest_pivot, pivot)
-        inverse = 1.0 / pivot
-        for i in range(n):
-            V[i, j] *= inverse
+        else:
+            pivot = np.sqrt(remaining)
+            pivots[j] = pivot
+            smallest_pivot = min(smallest_pivot, pivot)
+            largest_pivot = max(largest_pivot, pivot)
+            inverse = 1.0 / pivot
+            for i in range(len(rows)):
+                V[i, j] *= inverse
     return smallest_pivot / largest_pivot if largest_pivot > 0.0 else 1.0
 
 
-@njit(error_model="numpy", nogil=True)
-def _remove_earlier(V, j):  # type: ignore[no-untyped-def]
+@njit(error_model="numpy", nogil=True, forceinline=True)
+def _remove_earlier(V, rows, j):  # type: ignore[no-untyped-def]
     """Subtract from column ``j`` its parts along the columns before it; return the square of what is left."""
-    n = V.shape[0]
     for m in range(j):
         overlap = 0.0
-        for i in range(n):
+        for i in range(len(rows)):
             overlap += V[i, m] * V[i, j]
-        for i in range(n):
+        for i in range(len(rows)):
             V[i, j] -= overlap * V[i, m]
     remaining = 0.0
-    for i in range(n):
+    for i in range(len(rows)):
         remaining += V[i, j] * V[i, j]
     return remaining
 
@@ -201,17 +219,15 @@ def _complete(V, j):  # type: ignore[no-untyped-def]
         if covered < least:
             least = covered
             axis = i
-    for i in range(n):
-        V[i, j] = 0.0
+    V[:, j] = 0.0
     V[axis, j] = 1.0
-    _remove_earlier(V, j)
-    inverse = 1.0 / np.sqrt(_remove_earlier(V, j))
-    for i in range(n):
-        V[i, j] *= inverse
+    _remove_earlier(V, V[:, 0], j)
+    V[:, j] *= 1.0 / np.sqrt(_remove_earlier(V, V[:, 0], j))
 
 
-@njit(error_model="numpy", nogil=True)
-def _orthonormalise_lapack(V, pivots):  # type: ignore[no-untyped-def]
+@njit(error_model="numpy", nogil=True, cache=True)
+def orthonormalise_lapack(V, pivots):  # type: ignore[no-untyped-def]
+    """`orthonormalise` by Householder reflections, for sizes where LAPACK is faster."""
     n, k = V.shape
     for i in range(n):
         for j in range(k):
@@ -229,7 +245,7 @@ def _orthonormalise_lapack(V, pivots):  # type: ignore[no-untyped-def]
     for j in range(k):
         sign = -1.0 if R[j, j] < 0.0 else 1.0
         pivot = abs(R[j, j])
-        if pivot < n * np.finfo(V.dtype).eps * largest or pivot == 0.0:
+        if pivot <= n * np.finfo(V.dtype).eps * largest:
             pivot = 0.0
         else:
             smallest_pivot = min(smallest_pivot, pivot)

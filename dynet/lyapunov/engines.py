@@ -116,14 +116,17 @@ class CompiledEngine(Engine):
         x0 = problem.x0[sequence]
         self._x: Any = tuple(x0) if problem.tuples else np.ascontiguousarray(x0)
         self._V = np.ascontiguousarray(problem.frame).copy()
-        self._work = np.empty((3, *self._V.shape), dtype=self._V.dtype)
+        self._scratch = tuple(np.empty_like(self._V) for _ in range(3))
+        # lengths that the compiler knows let it unroll the loops of a small system
+        n, k = self._V.shape
+        self._rows: Any = (0.0,) * n if n <= TUPLES_UP_TO else np.empty(n)
+        self._cols: Any = (0.0,) * k if n <= TUPLES_UP_TO else np.empty(k)
         if problem.parts.row is not None:
-            self._inputs = np.asarray(problem.parts.row, dtype=x0.dtype)[None, :]
+            self._inputs = np.asarray(problem.parts.row, dtype=x0.dtype)
         elif problem.inputs is not None:
             self._inputs = np.ascontiguousarray(problem.inputs[sequence])
         else:
-            self._inputs = np.empty((1, 0), dtype=x0.dtype)
-        self._driven = problem.parts.row is None and problem.inputs is not None
+            self._inputs = np.empty(0, dtype=x0.dtype)
         self._automatic = problem.qr_interval is None
         self.interval = problem.qr_interval or 1
         if self._automatic:
@@ -138,9 +141,10 @@ class CompiledEngine(Engine):
             parts.df,
             self._x,
             self._V,
-            self._work,
+            *self._scratch,
+            self._rows,
+            self._cols,
             self._inputs,
-            self._driven,
             problem.system.params,
             first,
             problem.system.dt,
@@ -153,7 +157,7 @@ class CompiledEngine(Engine):
     def _pilot(self) -> int:
         """Return an interval that suits the growth over the first steps; leave state and frame as they were."""
         x, V = self._x, self._V.copy()
-        steps = min(_PILOT_STEPS, self._inputs.shape[0]) if self._driven else _PILOT_STEPS
+        steps = min(_PILOT_STEPS, len(self._inputs)) if self._inputs.ndim == 2 else _PILOT_STEPS
         growth, _ = self._run(0, steps, 1)
         self._x, self._V = x, V
         if not np.isfinite(growth).all():

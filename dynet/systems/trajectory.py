@@ -176,20 +176,20 @@ def _compiled(system: Map, parts: Any, starts: Any, rows: Any, s: int, n_steps: 
     from numba.core.errors import NumbaError
 
     from dynet.kernels.qr import trajectory_block
+    from dynet.kernels.small import input_row
 
     x = np.ascontiguousarray(starts[s])
     states = np.empty((n_steps, x.size), dtype=x.dtype)
-    driven = rows is not None and parts.row is None
     if parts.row is not None:
-        inputs = np.asarray(parts.row, dtype=x.dtype)[None, :]
+        inputs = np.asarray(parts.row, dtype=x.dtype)
     else:
-        inputs = np.ascontiguousarray(rows[s]) if driven else np.empty((1, 0), dtype=x.dtype)
+        inputs = np.empty(0, dtype=x.dtype) if rows is None else np.ascontiguousarray(rows[s])
     tuples = False
     if x.size <= TUPLES_UP_TO:
         try:
-            tuples = isinstance(parts.f(0.0, x, inputs[0], system.params), tuple)
+            tuples = isinstance(parts.f(0.0, x, input_row(inputs, 0), system.params), tuple)
         except NumbaError:
             tuples = True  # it unpacks its state
     state = tuple(x) if tuples else x
-    trajectory_block(parts.step, parts.f, state, inputs, driven, system.params, 0, system.dt, states)
+    trajectory_block(parts.step, parts.f, state, inputs, system.params, 0, system.dt, states)
     return np.concatenate([x[None, :], states])

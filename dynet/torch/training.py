@@ -1,0 +1,86 @@
+"""A small training loop for tasks that end in a class."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+__all__ = ["SequenceClassifier", "accuracy", "train_classifier"]
+
+
+class SequenceClassifier(nn.Module):
+    """An LSTM that reads a sequence and names its class after the last step.
+
+    Parameters
+    ----------
+    n_channels, n_units, n_classes : int
+        Sizes of input, state and output.
+    """
+
+    def __init__(self, n_channels: int, n_units: int, n_classes: int) -> None:
+        super().__init__()
+        self.lstm = nn.LSTM(n_channels, n_units, batch_first=True)
+        self.head = nn.Linear(n_units, n_classes)
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        """Return class scores (sequence, class) of inputs (sequence, time, channel)."""
+        outputs, _ = self.lstm(inputs)
+        scores: torch.Tensor = self.head(outputs[:, -1, :])
+        return scores
+
+
+def train_classifier(
+    model: nn.Module,
+    task: Any,
+    *,
+    n_epochs: int,
+    batch_size: int = 64,
+    learning_rate: float = 0.01,
+    rng: np.random.Generator,
+    after_epoch: Callable[[int, float], None] | None = None,
+) -> None:
+    """Train ``model`` on the classes of ``task`` with Adam, a one-cycle rate and clipped gradients.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        Maps inputs (sequence, time, channel) to class scores; changed in place.
+    task : object
+        Has ``batches(size, rng)`` that yields (inputs, labels) as numpy arrays, and ``train``.
+    n_epochs, batch_size : int
+        Length of the training and of a batch.
+    learning_rate : float
+        Highest rate of the cycle.
+    rng : Generator
+        Order of the batches.
+    after_epoch : callable, optional
+        Called with the number of the epoch (from 1) and its mean loss.
+    """
+    optimizer = torch.optim.Adam(model.parameters(), lr=learning_rate)
+    n_batches = -(-len(task.train.labels) // batch_size)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, learning_rate, total_steps=n_epochs * n_batches)
+    model.train()
+    for epoch in range(1, n_epochs + 1):
+        losses = []
+        for inputs, labels in task.batches(batch_size, rng):
+            loss = nn.functional.cross_entropy(model(torch.from_numpy(inputs)), torch.from_numpy(labels))
+            optimizer.zero_grad()
+            loss.backward()
+            nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            optimizer.step()
+            schedule.step()
+            losses.append(float(loss.detach()))
+        if after_epoch is not None:
+            after_epoch(epoch, float(np.mean(losses)))
+    model.eval()
+
+
+def accuracy(model: nn.Module, inputs: np.ndarray, labels: np.ndarray) -> float:
+    """Return the share of sequences whose class ``model`` names rightly."""
+    with torch.no_grad():
+        named = model(torch.from_numpy(inputs)).argmax(dim=1).numpy()
+    return float((named == labels).mean())
