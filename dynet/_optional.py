@@ -28,6 +28,5 @@ def import_optional(name: str, *, extra: str, purpose: str) -> ModuleType:
     except ModuleNotFoundError as error:
         package = name.partition(".")[0]
         raise ImportError(
-            f"{purpose} needs the package '{package}', which is not installed: "
-            f'pip install "dynet-analysis[{extra}]"'
+            f"{purpose} needs the package '{package}', which is not installed: pip install \"dynet-analysis[{extra}]\""
         ) from error

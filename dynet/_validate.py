@@ -49,8 +49,8 @@ class Faults:
         fine = (
             isinstance(value, numbers.Integral)
             and not isinstance(value, bool | np.bool_)
-            and value >= least
-            and (most is None or value <= most)
+            and int(value) >= least
+            and (most is None or int(value) <= most)
         )
         if not fine:
             span = f"of at least {least}" if most is None else f"from {least} to {most}"
@@ -91,7 +91,7 @@ def shown(value: Any) -> str:
     """Return ``value`` as it should stand in an error: short, on one line."""
     if isinstance(value, np.generic):
         value = value.item()
-    if hasattr(value, "shape") and getattr(value, "ndim", 0):
+    if getattr(value, "shape", ()):
         return f"array of shape {tuple(value.shape)}"
     text = value if isinstance(value, str) and value.startswith("array of shape") else repr(value)
     text = " ".join(text.split())

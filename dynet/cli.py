@@ -61,9 +61,7 @@ def _parser() -> argparse.ArgumentParser:
         "--inputs", required=True, metavar="FILE.npy", help="(time, channel) or (sequence, time, channel)"
     )
     spectrum.add_argument("--prefix", help="which network of the state_dict, such as 'encoder.rnn.'")
-    spectrum.add_argument(
-        "--nonlinearity", choices=("tanh", "relu"), help="of an nn.RNN, whose weights do not tell"
-    )
+    spectrum.add_argument("--nonlinearity", choices=("tanh", "relu"), help="of an nn.RNN, whose weights do not tell")
     spectrum.add_argument("--exponents", type=int, help="how many of the leading exponents (all)")
     spectrum.add_argument("--transient", type=int, default=0, help="steps not counted (%(default)s)")
     spectrum.add_argument("--out", default=".", help="folder for spectrum.nc and spectrum.png (%(default)s)")
@@ -77,22 +75,18 @@ def run_demo(options: argparse.Namespace) -> None:
         if getattr(options, name) < 1:
             raise InputError(f"--{name}={getattr(options, name)}: give a whole number of at least 1")
     folder = writable_folder(options.out)
-    _import_torch()
-    import torch
     from tqdm.auto import tqdm
 
     from dynet.tasks import SequentialImages
-    from dynet.torch import from_module
     from dynet.torch.training import SequenceClassifier, accuracy, train_classifier
 
     task = SequentialImages("digits", rng=options.seed)
-    torch.manual_seed(options.seed)
-    model = SequenceClassifier(task.n_channels, options.units, task.n_classes)
+    model = SequenceClassifier(task.n_channels, options.units, task.n_classes, seed=options.seed)
     probes = task.test.inputs[:DEMO_SEQUENCES]
 
     def measure() -> xr.Dataset:
         return dynet.lyapunov_spectrum(
-            from_module(model, submodule="lstm", dtype=torch.float64),
+            model.system(),
             None,
             task.n_steps - DEMO_TRANSIENT,
             inputs=probes,
@@ -105,7 +99,7 @@ def run_demo(options: argparse.Namespace) -> None:
     )
     results = {"before training": measure()}
     shares = {"before training": accuracy(model, *task.test)}
-    with tqdm(total=options.epochs, desc="training", unit="epoch") as bar:
+    with tqdm(total=options.epochs, desc="training", unit="epoch", mininterval=0.5) as bar:
 
         def show(epoch: int, loss: float) -> None:
             bar.set_postfix(loss=f"{loss:.2f}")
@@ -130,7 +124,6 @@ def run_demo(options: argparse.Namespace) -> None:
 def run_spectrum(options: argparse.Namespace) -> None:
     """Load weights and inputs, print the table, and write both files."""
     folder = writable_folder(options.out)
-    _import_torch()
     from dynet.torch import from_state_dict
 
     inputs = read_inputs(options.inputs)
@@ -155,12 +148,6 @@ def run_spectrum(options: argparse.Namespace) -> None:
     print()
     print(spectrum_sentence(result))
     _write(folder, result, result, Path(options.weights).name)
-
-
-def _import_torch() -> None:
-    from dynet._optional import import_optional
-
-    import_optional("torch", extra="torch", purpose="this command")
 
 
 def read_inputs(path: str) -> np.ndarray:

@@ -138,8 +138,8 @@ class LUFrame(Frame):
         self._F: Any = V
         # (L with U above it, row permutation) of the last factorisation, for triangular products
         self._packed: Any = None
-        self._product: np.ndarray | None = None
-        self._gathered: tuple[Any, np.ndarray] | None = None
+        self._product: Any = None
+        self._gathered: Any = None
         self._log_R = np.zeros((*self.shape[:-2], self.shape[-1]))
         if is_numpy(V):
             self._getrf = get_lapack_funcs(("getrf",), dtype=V.dtype)[0]
@@ -153,9 +153,9 @@ class LUFrame(Frame):
         self._packed = None
 
     def _is_triangular_product(self, J: Any) -> bool:
-        terms = getattr(J, "terms", ())
+        terms: Any = getattr(J, "terms", ())
         n, k = self.shape[-2:]
-        return (
+        return bool(
             len(self.shape) == 2
             and n == k
             and len(terms) == 1
@@ -271,8 +271,8 @@ def _log_volumes(F: Any) -> np.ndarray:
         # squaring costs half of the digits: safe for the mild L of partial pivoting, checked all the same
         if info == 0 and diagonal.min() > _CHOLESKY_SAFE * diagonal.max():
             return np.log(diagonal)
-    R = np.linalg.qr(F, mode="r")
-    return np.log(np.abs(R.diagonal()).astype(np.float64))
+    triangular = np.asarray(np.linalg.qr(F, mode="r"))
+    return np.log(np.abs(triangular.diagonal()).astype(np.float64))
 
 
 FRAMES: dict[str, type[Frame]] = {"qr": HouseholderFrame, "lu": LUFrame}

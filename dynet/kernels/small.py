@@ -11,11 +11,13 @@ from typing import Any
 
 import numpy as np
 from numba import njit, types
-from numba.cpython.unsafe.tuple import tuple_setitem
+from numba.cpython.unsafe.tuple import tuple_setitem as _tuple_setitem
 from numba.extending import overload
 
 #: Above this size BLAS and LAPACK beat plain loops.
 PLAIN_LOOPS_UP_TO = 16
+
+tuple_setitem: Any = _tuple_setitem  # an intrinsic: its signature is not the one that Python sees
 
 
 def like_state(y: Any, x: Any) -> Any:

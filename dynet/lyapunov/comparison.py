@@ -122,6 +122,5 @@ def _check_pair(faults: Faults, first_name: str, first: xr.Dataset, name: str, o
     )
     if not same_blocks:
         faults.say(
-            f"{pair} do not share their blocks of time: give both runs the same n_steps, n_transient and "
-            "qr_interval"
+            f"{pair} do not share their blocks of time: give both runs the same n_steps, n_transient and qr_interval"
         )

@@ -233,7 +233,13 @@ def error_of_sum(spectrum: xr.Dataset, weights: np.ndarray) -> float:
 
 
 def _scalar(
-    spectrum: xr.Dataset, name: str, value: float, weights: np.ndarray, long_name: str, units: str, source: str
+    spectrum: xr.Dataset,
+    name: str,
+    value: float,
+    weights: np.ndarray,
+    long_name: str,
+    units: str,
+    source: str,
 ) -> xr.Dataset:
     return dataset(
         {

@@ -111,7 +111,7 @@ class CompiledEngine(Engine):
         assert problem.parts is not None
         from dynet.kernels.qr import spectrum_block
 
-        self._loop = spectrum_block
+        self._loop: Any = spectrum_block
         self._problem, self._sequence, self._parts = problem, sequence, problem.parts
         x0 = problem.x0[sequence]
         self._x: Any = tuple(x0) if problem.tuples else np.ascontiguousarray(x0)

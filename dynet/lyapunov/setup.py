@@ -32,9 +32,7 @@ def require_map(system: Any) -> Map:
             "system is a Flow: give the map of one time step, system.to_map(dt), for instance with dt=0.01"
         )
     if hasattr(system, "state_dict"):
-        raise InputError(
-            f"system is a torch module ({type(system).__name__}): give dynet.torch.from_module(model)"
-        )
+        raise InputError(f"system is a torch module ({type(system).__name__}): give dynet.torch.from_module(model)")
     way_out = "give a dynet.Map"
     if callable(system):
         way_out += ": dynet.Map(step, jac) with step(t, x, u, p) -> x_next and jac(t, x, u, p) -> J"
@@ -158,9 +156,7 @@ def _start(faults: Faults, system: Map, x0: Any, driven: bool) -> Any:
         return start
     if not bool(namespace(start).all(namespace(start).isfinite(start))):
         where = np.argwhere(~np.isfinite(to_numpy(start)))[0].tolist()
-        raise DivergenceError(
-            f"x0 is not finite at {where}: give a finite start", step=-1, unit=str(where[-1])
-        )
+        raise DivergenceError(f"x0 is not finite at {where}: give a finite start", step=-1, unit=str(where[-1]))
     if like is not None:
         n = like.shape[-1]
         widths = {n}
@@ -223,7 +219,7 @@ def _freeze(system: Map, start: Any, rows: Any, n_rows: int) -> tuple[Any, Any]:
     if rows is None:
         rows = xp.zeros_like(start[:, None, :0])
         rows = xp.broadcast_to(rows, (start.shape[0], n_rows, 0))
-    return system.step.freeze(start, move_like(rows, start), system.params)  # type: ignore[attr-defined, no-any-return]
+    return system.step.freeze(start, move_like(rows, start), system.params)  # type: ignore[attr-defined]
 
 
 def _settle(system: Map, parts: Any, start: Any, row: Any) -> tuple[Any, bool, Any]:
@@ -243,9 +239,11 @@ def _settle(system: Map, parts: Any, start: Any, row: Any) -> tuple[Any, bool, A
         wanted = y.dtype if is_float_array(y) else start.dtype
         if wanted == start.dtype:
             break
-        start = move_like(start, namespace(start).zeros_like(start[:1, :1]).astype(wanted)) if is_numpy(
-            start
-        ) else start.to(wanted)
+        start = (
+            move_like(start, namespace(start).zeros_like(start[:1, :1]).astype(wanted))
+            if is_numpy(start)
+            else start.to(wanted)
+        )
     xp = namespace(x)
     product = J @ xp.ones_like(x)[..., None]
     return start, tuples and tuples_allowed(n), namespace(product).result_type(product.dtype, start.dtype)
@@ -339,16 +337,16 @@ def _plain(system: Map) -> Any:
     return linearize
 
 
-def _initial_frame(
-    faults: Faults, initial_frame: Any, n: int, n_exponents: int | None, rng: Rng
-) -> np.ndarray:
+def _initial_frame(faults: Faults, initial_frame: Any, n: int, n_exponents: int | None, rng: Rng) -> np.ndarray:
     """Return the orthonormal frame (n, k) that every sequence starts with, in float64."""
     if initial_frame is None:
         k = n if n_exponents is None else int(n_exponents)
         V = np.random.default_rng(0 if rng is None else rng).standard_normal((n, k))
     else:
-        V = to_numpy(initial_frame) if hasattr(initial_frame, "detach") else faults.real_array(
-            "initial_frame", initial_frame, finite=True
+        V = (
+            to_numpy(initial_frame)
+            if hasattr(initial_frame, "detach")
+            else faults.real_array("initial_frame", initial_frame, finite=True)
         )
         if faults:
             return V

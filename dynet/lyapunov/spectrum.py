@@ -329,7 +329,7 @@ def _frame_name(problem: Problem) -> str:
 
 def jacobian_kind(system: Map) -> str:
     """Return how the Jacobian is made: analytic, by differences, or matrix-free."""
-    jac = getattr(system.linearize, "jac", system.jac)
+    jac: Any = getattr(system.linearize, "jac", system.jac)
     while hasattr(jac, "function") and not hasattr(jac, "kind"):
         jac = getattr(jac.function, "jac", jac.function)
     return str(getattr(jac, "kind", "analytic"))

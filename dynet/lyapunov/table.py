@@ -63,14 +63,10 @@ def summary(result: xr.Dataset, *, level: float = 0.95) -> pd.DataFrame:
             rows = _scalar_rows(result, level)
         if rows:
             return pd.DataFrame(rows, columns=COLUMNS)
-    raise InputError(
-        f"result={shown(type(result).__name__)}: give a Dataset that an analysis of dynet returned"
-    )
+    raise InputError(f"result={shown(type(result).__name__)}: give a Dataset that an analysis of dynet returned")
 
 
-def _row(
-    quantity: str, value: float, error: float, unit: str, verdict: str, bounds: Any, level: float
-) -> list[Any]:
+def _row(quantity: str, value: float, error: float, unit: str, verdict: str, bounds: Any, level: float) -> list[Any]:
     if bounds is None:
         width = half_width(level) * error
         bounds = (value - width, value + width) if np.isfinite(value) else (value, value)
@@ -116,9 +112,7 @@ def _spectrum_rows(spectrum: xr.Dataset, level: float) -> list[list[Any]]:
     ]
     uniform = np.full(k, 1.0 / k)
     label = "mean exponent" if k == n else f"mean of {k} exponents"
-    rows.append(
-        _row(label, float(exponents.mean()), error_of_sum(spectrum, uniform), unit, _volume(k, n), None, level)
-    )
+    rows.append(_row(label, float(exponents.mean()), error_of_sum(spectrum, uniform), unit, _volume(k, n), None, level))
     zeros = count_zero_exponents(spectrum, level=level)
     words = f"{zeros} of {k} exponents hold zero in their {100 * level:g} % interval"
     rows.append(_row("zero exponents", zeros, 0.0, "1", words, (zeros, zeros), level))
@@ -178,9 +172,29 @@ def _comparison_rows(result: xr.Dataset, level: float) -> list[list[Any]]:
             clear = int((np.abs(difference) > half_width(level) * error).sum())
         verdict = f"{clear} of {difference.size} exponents differ clearly"
         value, spread = float(difference[0]), float(error[0])
-        rows.append(_row(f"first exponent, {name}", value, spread, one["difference"].attrs["units"], verdict, None, level))
+        rows.append(
+            _row(
+                f"first exponent, {name}",
+                value,
+                spread,
+                one["difference"].attrs["units"],
+                verdict,
+                None,
+                level,
+            )
+        )
         distance = float(one["spectrum_distance"])
-        rows.append(_row(f"spectrum distance, {name}", distance, np.nan, one["difference"].attrs["units"], "root mean square", (np.nan, np.nan), level))
+        rows.append(
+            _row(
+                f"spectrum distance, {name}",
+                distance,
+                np.nan,
+                one["difference"].attrs["units"],
+                "root mean square",
+                (np.nan, np.nan),
+                level,
+            )
+        )
     return rows
 
 

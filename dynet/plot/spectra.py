@@ -20,9 +20,7 @@ __all__ = ["convergence", "spectrum"]
 _MARKERS_UP_TO = 48
 
 
-def spectrum(
-    results: xr.Dataset | Mapping[str, xr.Dataset], *, ax: Axes | None = None, errors: float = 1.96
-) -> Axes:
+def spectrum(results: xr.Dataset | Mapping[str, xr.Dataset], *, ax: Axes | None = None, errors: float = 1.96) -> Axes:
     """Draw exponents against their index, with error bars and the zero line.
 
     Parameters
@@ -78,16 +76,27 @@ def _one_spectrum(ax: Axes, result: xr.Dataset, name: str, shade: str, errors: f
     drawn = np.isfinite(values)
     bars = np.where(np.isfinite(bars), bars, 0.0)
     lost = int((~drawn).sum())
-    label = name + (f" ({lost} of {values.size} are -inf)" if lost else "")
-    label = label.strip() or None
+    label: str | None = (name + (f" ({lost} of {values.size} are -inf)" if lost else "")).strip() or None
     if values.size <= _MARKERS_UP_TO:
         ax.errorbar(
-            index[drawn], values[drawn], bars[drawn], fmt="o", markersize=4, capsize=2, color=shade, label=label
+            index[drawn],
+            values[drawn],
+            bars[drawn],
+            fmt="o",
+            markersize=4,
+            capsize=2,
+            color=shade,
+            label=label,
         )
         return
     ax.plot(index[drawn], values[drawn], color=shade, linewidth=1.6, label=label)
     ax.fill_between(
-        index[drawn], values[drawn] - bars[drawn], values[drawn] + bars[drawn], color=shade, alpha=0.25, linewidth=0
+        index[drawn],
+        values[drawn] - bars[drawn],
+        values[drawn] + bars[drawn],
+        color=shade,
+        alpha=0.25,
+        linewidth=0,
     )
 
 

@@ -51,8 +51,7 @@ class Cell(ABC):
 
 def drive(x: Array | None, w: Weights) -> Array | None:
     """Return ``W_xh x + b_xh``; None when neither is there."""
-    has_input = x is not None and w.W_xh is not None and x.shape[-1]
-    if not has_input:
+    if x is None or w.W_xh is None or x.shape[-1] == 0:
         return w.b_xh
     driven = x @ w.W_xh.mT
     return driven if w.b_xh is None else driven + w.b_xh
@@ -145,18 +144,14 @@ class GRU(Cell):
             gates = ScaledSum(Term(slope_z, U_z), diagonal=z)
             candidate = Product(ScaledSum(Term(slope_n, U_n)), ScaledSum(Term(slope_r, U_r), diagonal=r))
             return Affine(0.0, 1.0, gates, candidate)
-        return ScaledSum(
-            Term(slope_n * slope_r, U_r), Term(slope_z, U_z), Term(slope_n * r, U_n), diagonal=z
-        )
+        return ScaledSum(Term(slope_n * slope_r, U_r), Term(slope_z, U_z), Term(slope_n * r, U_n), diagonal=z)
 
     def input_jacobian(self, w: Weights, kept: Any) -> Operator:
-        r, slope_r, slope_z, slope_n, z = kept
+        _, slope_r, slope_z, slope_n, z = kept
         H = z.shape[-1]
         W_r, W_z, W_n = (_rows(w.W_xh, g, H) for g in range(3))
         if self.form == "paper":
-            through_r = Product(
-                ScaledSum(Term(slope_n, _rows(w.W_hh, 2, H))), ScaledSum(Term(slope_r, W_r))
-            )
+            through_r = Product(ScaledSum(Term(slope_n, _rows(w.W_hh, 2, H))), ScaledSum(Term(slope_r, W_r)))
             return Affine(0.0, 1.0, ScaledSum(Term(slope_z, W_z), Term(slope_n, W_n)), through_r)
         return ScaledSum(Term(slope_n * slope_r, W_r), Term(slope_z, W_z), Term(slope_n, W_n))
 
@@ -164,7 +159,7 @@ class GRU(Cell):
 class LSTM(Cell):
     """``c' = f c + i g``, ``h' = o tanh(c')`` with gates in torch's order i, f, g, o."""
 
-    parts = ("h", "c")
+    parts: ClassVar[tuple[str, ...]] = ("h", "c")
     n_gates = 4
     name = "LSTM"
 
@@ -191,9 +186,7 @@ class LSTM(Cell):
     def _paths(W: Array, kept: Any) -> tuple[Operator, Operator, Array]:
         slope_i, slope_f, slope_g, slope_o, memory_to_output, f = kept
         H = f.shape[-1]
-        M = ScaledSum(
-            Term(slope_i, _rows(W, 0, H)), Term(slope_f, _rows(W, 1, H)), Term(slope_g, _rows(W, 2, H))
-        )
+        M = ScaledSum(Term(slope_i, _rows(W, 0, H)), Term(slope_f, _rows(W, 1, H)), Term(slope_g, _rows(W, 2, H)))
         return ScaledSum(Term(slope_o, _rows(W, 3, H))), M, memory_to_output
 
 

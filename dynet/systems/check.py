@@ -18,9 +18,7 @@ __all__ = ["check_jacobian"]
 TOLERANCES = {8: 1e-4, 4: 5e-2}
 
 
-def check_jacobian(
-    system: Any, x0: ArrayLike, *, u: ArrayLike | None = None, t: float = 0.0, rng: Rng = None
-) -> float:
+def check_jacobian(system: Any, x0: ArrayLike, *, u: ArrayLike | None = None, t: float = 0.0, rng: Rng = None) -> float:
     """Compare ``J @ v`` with a central difference of the step along a random direction ``v``.
 
     Parameters
@@ -56,9 +54,7 @@ def check_jacobian(
     True
     """
     if not isinstance(system, Map):
-        system = Map(
-            system.rhs, system.jac, params=system.params, vectorized=system.vectorized, like=system.like
-        )
+        system = Map(system.rhs, system.jac, params=system.params, vectorized=system.vectorized, like=system.like)
     x = np.asarray(x0, dtype=np.float64) if not hasattr(x0, "dtype") else x0
     if system.like is not None:
         x = move_like(x, system.like)

@@ -39,19 +39,15 @@ def compiled_parts(system: Any, *, tangent: bool = True) -> CompiledParts | None
     signal = None
     if isinstance(function, BoundInput):
         function, signal = _innermost(function)
-    if tangent:
-        found = _tangent_parts(function)
-    else:
-        found = _step_parts(function)
+    found = _tangent_parts(function) if tangent else _step_parts(function)
     if found is None:
         return None
     kind, f, df = found
-    rows = [f.row, df.row]
     if signal is not None:
-        f, df = _bind(f, signal), _bind(df, signal)
-        if f is None or df is None:
+        bound_f, bound_df = _bind(f, signal), _bind(df, signal)
+        if bound_f is None or bound_df is None:
             return None
-        rows = [f.row, df.row]
+        f, df = bound_f, bound_df
     from dynet.kernels import rk
 
     step, advance = {
@@ -60,7 +56,7 @@ def compiled_parts(system: Any, *, tangent: bool = True) -> CompiledParts | None
         "euler": (rk.euler_step, rk.euler_tangent),
         "rk4": (rk.rk4_step, rk.rk4_tangent),
     }[kind]
-    return CompiledParts(step, advance, f.function, df.function, rows[0])
+    return CompiledParts(step, advance, f.function, df.function, f.row)
 
 
 def _tangent_parts(function: Any) -> tuple[str, _Resolved, _Resolved] | None:

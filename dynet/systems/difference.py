@@ -14,9 +14,7 @@ from dynet.typing import Array, StepFunction
 __all__ = ["FiniteDifference", "finite_difference"]
 
 
-def finite_difference(
-    function: StepFunction, *, scale: float = 1.0, vectorized: bool = False
-) -> FiniteDifference:
+def finite_difference(function: StepFunction, *, scale: float = 1.0, vectorized: bool = False) -> FiniteDifference:
     """Return a ``jac`` for ``function`` by central differences.
 
     The step of each unit is ``eps**(1/3) * max(|x_i|, scale)`` with the machine epsilon of the state's

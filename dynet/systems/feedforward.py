@@ -19,7 +19,7 @@ class FeedforwardStep:
         return self.cell.forward(None, (x,), p[round(t)])[0][0]
 
     def limits(self, p: tuple[Weights, ...]) -> tuple[int, None]:
-        """Number of steps that the network holds: its depth."""
+        """Return the number of steps that the network holds, its depth."""
         return len(p), None
 
 

@@ -108,10 +108,11 @@ class Flow:
         faults.choice("method", method, ("rk4", "euler"))
         faults.raise_if_any()
         dt = float(dt)
+        jac: Any = self.jac  # __post_init__ has replaced the name by a function
         return Map(
             RungeKuttaStep(self.rhs, dt, method),
             _MissingJacobian() if self.jac is None else None,
-            linearize=None if self.jac is None else RungeKuttaLinearization(self.rhs, self.jac, dt, method),
+            linearize=None if jac is None else RungeKuttaLinearization(self.rhs, jac, dt, method),
             params=self.params,
             dt=dt,
             time_unit=self.time_unit,

@@ -88,7 +88,8 @@ class Map:
         if self.jac == "finite_difference":
             object.__setattr__(self, "jac", finite_difference(self.step, vectorized=self.vectorized))
         if self.linearize is None:
-            object.__setattr__(self, "linearize", Linearization(self.step, self.jac))
+            jac: Any = self.jac
+            object.__setattr__(self, "linearize", Linearization(self.step, jac))
         elif self.jac is None:
             object.__setattr__(self, "jac", JacobianOf(self.linearize))
 

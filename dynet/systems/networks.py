@@ -20,9 +20,9 @@ from dynet.systems.flow import Flow
 from dynet.systems.map import Map
 from dynet.systems.recurrent import (
     HiddenStep,
+    Recurrence,
     RecurrentJacobian,
     RecurrentLinearization,
-    Recurrence,
     RecurrentStep,
 )
 from dynet.typing import Array, ArrayLike, Rng
@@ -295,9 +295,7 @@ def random_tanh(n: int, g: float, delta: float = 1.0, *, rng: Rng = None) -> Map
     return _map_of(Elman("tanh", "inside"), J, None, None, None, rate=float(delta))
 
 
-def rotation_rnn(
-    alpha: ArrayLike, theta: ArrayLike, *, form: Literal["map", "flow"] = "map"
-) -> Map | Flow:
+def rotation_rnn(alpha: ArrayLike, theta: ArrayLike, *, form: Literal["map", "flow"] = "map") -> Map | Flow:
     """Return the tanh network whose weights are alpha times a rotation by theta.
 
     ``x' = tanh(alpha R(theta) x)`` or ``dx/dt = -x + tanh(alpha R(theta) x)``; arrays give a direct sum of
@@ -334,9 +332,7 @@ def rotation_rnn(
     return tanh_rnn(W) if form == "map" else rate_network(W)
 
 
-def feedforward(
-    W: Sequence[ArrayLike], b: Sequence[ArrayLike] | None = None, *, activation: str = "tanh"
-) -> Map:
+def feedforward(W: Sequence[ArrayLike], b: Sequence[ArrayLike] | None = None, *, activation: str = "tanh") -> Map:
     """Return a feedforward network of constant width as a map whose time is depth.
 
     ``x_{t+1} = phi(W_t x_t + b_t)`` for t = 0 .. depth - 1.
@@ -381,9 +377,7 @@ def feedforward(
     if biases is not None and (len(biases) != len(layers) or any(tuple(r.shape) != (n,) for r in biases)):
         faults.add("b", b, f"give one bias of shape ({n},) for each of the {len(layers)} layers")
     faults.raise_if_any()
-    params = tuple(
-        Weights(layer, None, None if biases is None else biases[i]) for i, layer in enumerate(layers)
-    )
+    params = tuple(Weights(layer, None, None if biases is None else biases[i]) for i, layer in enumerate(layers))
     return Map(
         FeedforwardStep(activation),
         linearize=FeedforwardJacobian(activation),
@@ -415,9 +409,7 @@ def _map_of(
     return recurrent_map(cell, layers, rate=rate, hidden=hidden)
 
 
-def recurrent_map(
-    cell: Cell, layers: tuple[Weights, ...], *, rate: float = 1.0, hidden: bool = False
-) -> Map:
+def recurrent_map(cell: Cell, layers: tuple[Weights, ...], *, rate: float = 1.0, hidden: bool = False) -> Map:
     """Return the map of stacked layers of one cell; ``hidden`` freezes the memories of an LSTM."""
     sizes = tuple(int(w.W_hh.shape[-1]) for w in layers)
     full = Recurrence((cell,) * len(layers), sizes, rate=rate)

@@ -234,9 +234,7 @@ class GatedCell(Operator):
         ``f``. Given: the operator acts on (h, c), 2 H columns. Missing: it acts on the cell's input alone.
     """
 
-    def __init__(
-        self, E: Operator, M: Operator, memory_to_output: Array, forget: Array | None = None
-    ) -> None:
+    def __init__(self, E: Operator, M: Operator, memory_to_output: Array, forget: Array | None = None) -> None:
         self.E, self.M, self.s, self.forget = E, M, memory_to_output, forget
         H, columns = M.shape[-2:]
         self.shape = (*M.shape[:-2], 2 * H, columns + (0 if forget is None else H))

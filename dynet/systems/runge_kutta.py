@@ -42,8 +42,7 @@ class RungeKuttaLinearization(RungeKuttaStep):
         states, x_next = _stages(self, t, x, u, p)
         A, b, c = TABLEAUS[self.method]
         jacobians = tuple(
-            as_multiplier(self.jac(t + ci * self.dt, state, u, p), x)
-            for ci, state in zip(c, states, strict=True)
+            as_multiplier(self.jac(t + ci * self.dt, state, u, p), x) for ci, state in zip(c, states, strict=True)
         )
         return x_next, RungeKutta(jacobians, A, b, self.dt, x)
 

@@ -39,7 +39,7 @@ class _Sequence:
         return J[:, step, :, :] if self.batched else J[step, :, :]
 
     def limits(self, J: Array) -> tuple[int, int | None]:
-        """Number of steps and, if there is a sequence axis, of sequences."""
+        """Return the number of steps and, if there is a sequence axis, of sequences."""
         return J.shape[-3], J.shape[0] if self.batched else None
 
 

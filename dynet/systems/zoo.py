@@ -130,7 +130,7 @@ def baker_map(a: float = 0.5) -> Map:
     Examples
     --------
     >>> import dynet
-    >>> ds = dynet.lyapunov_spectrum(dynet.zoo.baker_map(), [0.1, 0.3], 1_000)
+    >>> ds = dynet.lyapunov_spectrum(dynet.zoo.baker_map(), [0.1, 0.3], 1_000, n_transient=50)
     >>> ds.lyapunov_exponent.values.round(3)
     array([ 0.693, -0.693])
     """
@@ -422,12 +422,10 @@ def van_der_pol(mu: float = 1.0) -> Flow:
     >>> import dynet
     >>> flow = dynet.zoo.van_der_pol(1.0)
     >>> ds = dynet.lyapunov_spectrum(flow.to_map(0.01), [2.0, 0.0], 60_000, n_transient=6_000)
-    >>> ds.lyapunov_exponent.values.round(2)
-    array([ 0.  , -1.06])
+    >>> round(float(ds.lyapunov_exponent.sel(exponent=2)), 2)
+    -1.06
     """
-    return Flow(
-        _van_der_pol_rhs, _van_der_pol_jac, params=VanDerPolParameters(float(mu)), units=("x", "v")
-    )
+    return Flow(_van_der_pol_rhs, _van_der_pol_jac, params=VanDerPolParameters(float(mu)), units=("x", "v"))
 
 
 class StuartLandauParameters(NamedTuple):

@@ -29,9 +29,9 @@ CELLS: dict[str, tuple[str, Callable[[], Cell]]] = {
 }
 RECURRENT = (nn.RNNBase, nn.RNNCellBase)
 BIDIRECTIONAL = (
-    "{where} is bidirectional: the backward direction reads the inputs from their end, so no step forwards in "
-    "time gives the whole state. Analyse each direction by itself: from_state_dict with the keys that end in "
-    "_reverse left out, or with only those, renamed without it and given the reversed inputs; or copy the "
+    "{where} is bidirectional: the backward direction reads the inputs from their end, so no step forwards "
+    "in time gives the whole state. Analyse each direction by itself: from_state_dict with the keys that end "
+    "in _reverse left out, or with only those, renamed without it and given the reversed inputs; or copy the "
     "weights into a module with bidirectional=False"
 )
 PROJECTED = (
@@ -57,8 +57,8 @@ def from_module(
     Parameters
     ----------
     model : torch.nn.Module
-        A ``nn.RNN``, ``nn.GRU``, ``nn.LSTM``, ``nn.RNNCell``, ``nn.GRUCell`` or ``nn.LSTMCell``, or a model that
-        holds one.
+        A ``nn.RNN``, ``nn.GRU``, ``nn.LSTM``, ``nn.RNNCell``, ``nn.GRUCell`` or ``nn.LSTMCell``, or a model
+        that holds one.
     submodule : str, optional
         Dotted name of the recurrent module inside ``model``, such as ``"net.rnn"``.
     encode : callable, optional
@@ -75,8 +75,9 @@ def from_module(
     Returns
     -------
     Map
-        On the module's device. Units are named ``h[layer][i]`` and ``c[layer][i]``; inputs are (time, channel)
-        or (sequence, time, channel), whatever ``batch_first`` is. ``step.description`` says what was found.
+        On the module's device. Units are named ``h[layer][i]`` and ``c[layer][i]``. Inputs are (time, channel)
+        or (sequence, time, channel), whatever ``batch_first`` is. ``step.description`` says what was
+        found.
 
     Raises
     ------
@@ -119,13 +120,14 @@ def from_module(
     if state == "hidden" and kind != "LSTM":
         faults.add("state", state, f"only an LSTM has a memory to freeze, and {label} is no LSTM")
     faults.raise_if_any()
-    return recurrent_system(
-        kind,
-        _layers(module, wanted),
-        f"submodule '{where}'" if where else "",
-        hidden=state == "hidden",
-        encode=encode,
-    )
+    layers = _layers(module, wanted)
+    encoder = None
+    if encode is not None:
+        W = layers[0].W_xh
+        assert W is not None
+        encoder = Encoder(encode, W.shape[1], W[:0, 0], next(module.parameters()).dtype)
+    found = f"submodule '{where}'" if where else ""
+    return recurrent_system(kind, layers, found, hidden=state == "hidden", encode=encoder)
 
 
 def recurrent_system(
@@ -134,7 +136,7 @@ def recurrent_system(
     where: str = "",
     *,
     hidden: bool = False,
-    encode: Callable[[torch.Tensor], torch.Tensor] | None = None,
+    encode: Encoder | None = None,
 ) -> Map:
     """Return the map of weights whose step has a description and, if there is one, an encoder.
 
@@ -148,7 +150,7 @@ def recurrent_system(
         Where the weights were found, for the description.
     hidden : bool
         Freeze the memories of an LSTM.
-    encode : callable, optional
+    encode : Encoder, optional
         Applied to raw inputs.
 
     Raises
@@ -176,9 +178,9 @@ def recurrent_system(
         f"{name}, {_counted(len(layers), 'layer')} of {_counted(layers[0].W_hh.shape[1], 'unit')}, "
         f"{_counted(n_channels, 'input')}" + (f" ({where})" if where else "")
     )
-    encoder = None if encode is None else Encoder(encode, n_channels, system.like)
+    plain: Any = system.step
     step = HiddenModuleStep if hidden else ModuleStep
-    return replace(system, step=step(system.step, description, encoder))
+    return replace(system, step=step(plain, description, encode))
 
 
 class ModuleStep(RecurrentStep):
@@ -239,8 +241,8 @@ def _find(faults: Faults, model: Any, submodule: str | None) -> tuple[nn.Module 
 
 def _offer(inside: str) -> str:
     own = (
-        "a cell of your own goes to from_cell with the sizes of its state, such as from_cell(cell, {'h': 64}), a "
-        "vector field to from_vector_field"
+        "a cell of your own goes to from_cell with the sizes of its state, such as from_cell(cell, {'h': "
+        "64}), a vector field to from_vector_field"
     )
     return f"give one of {inside}; {own}" if inside else f"it holds no nn.RNN, nn.GRU or nn.LSTM: {own}"
 
@@ -270,7 +272,9 @@ def _kind(faults: Faults, module: nn.Module, label: str) -> str:
 
 
 def _weight_names(module: nn.Module) -> list[str]:
-    suffixes = [f"_l{layer}" for layer in range(module.num_layers)] if isinstance(module, nn.RNNBase) else [""]
+    suffixes = (
+        [f"_l{layer}" for layer in range(module.num_layers)] if isinstance(module, nn.RNNBase) else [""]
+    )
     names = ("weight_hh", "weight_ih", "bias_hh", "bias_ih") if module.bias else ("weight_hh", "weight_ih")
     return [name + suffix for suffix in suffixes for name in names]
 
@@ -282,9 +286,7 @@ def _layers(module: nn.Module, dtype: torch.dtype | None) -> tuple[Weights, ...]
     a_layer = 4 if module.bias else 2
     with torch.no_grad():
         tensors = [getattr(copied, name).detach().to(dtype=dtype, copy=True) for name in names]
-    return tuple(
-        Weights(*tensors[start : start + a_layer]) for start in range(0, len(tensors), a_layer)
-    )
+    return tuple(Weights(*tensors[start : start + a_layer]) for start in range(0, len(tensors), a_layer))
 
 
 def _counted(count: int, noun: str) -> str:

@@ -39,17 +39,18 @@ def refuse_training(faults: Faults, name: str, module: nn.Module) -> None:
             isinstance(part, nn.RNNBase) and part.dropout > 0 and part.num_layers > 1
         ):
             dropouts.append(where)
-        # without running statistics batch norm mixes the sequences in evaluation mode too; from_cell tests that
+        # without running statistics it mixes sequences in evaluation mode too; the probe of a cell sees that
         elif isinstance(part, _NormBase) and part.track_running_stats:
             norms.append(where)
     if dropouts:
         faults.say(
-            f"{name} is in training mode with active dropout in {', '.join(dropouts)}: call {name}.eval() first"
+            f"{name} is in training mode with active dropout in {', '.join(dropouts)}: call {name}.eval() "
+            "first"
         )
     if norms:
         faults.say(
-            f"{name} is in training mode with batch norm in {', '.join(norms)}, which mixes sequences and would "
-            f"change its statistics: call {name}.eval() first"
+            f"{name} is in training mode with batch norm in {', '.join(norms)}, which mixes sequences and "
+            f"would change its statistics: call {name}.eval() first"
         )
 
 
@@ -59,8 +60,8 @@ def evaluation_copy(module: nn.Module, dtype: torch.dtype | None = None) -> nn.M
         copied = copy.deepcopy(module)
     except RuntimeError as error:
         raise InputError(
-            f"{type(module).__name__} cannot be copied ({first_line(error)}): make weights that hooks compute "
-            "permanent, with torch.nn.utils.remove_weight_norm or torch.nn.utils.prune.remove"
+            f"{type(module).__name__} cannot be copied ({first_line(error)}): make weights that hooks "
+            "compute permanent, with torch.nn.utils.remove_weight_norm or torch.nn.utils.prune.remove"
         ) from error
     copied.eval().requires_grad_(False)
     return copied if dtype is None else copied.to(dtype)

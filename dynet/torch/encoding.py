@@ -30,6 +30,8 @@ class Encoder:
         Channels that the recurrent module reads.
     like : Tensor
         Carries dtype and device of the analysis.
+    dtype : torch.dtype
+        What plain functions take (the model's own dtype); copies of modules take that of ``like``.
 
     Raises
     ------
@@ -37,8 +39,8 @@ class Encoder:
         If the module is in training mode with active dropout or batch norm.
     """
 
-    def __init__(self, function: Any, n_channels: int, like: torch.Tensor) -> None:
-        self.n_channels, self.like = n_channels, like
+    def __init__(self, function: Any, n_channels: int, like: torch.Tensor, dtype: torch.dtype) -> None:
+        self.n_channels, self.like, self.dtype = n_channels, like, dtype
         owner = function if isinstance(function, nn.Module) else getattr(function, "__self__", None)
         if isinstance(owner, nn.Module):
             faults = Faults()
@@ -46,12 +48,13 @@ class Encoder:
             faults.raise_if_any()
             copied = evaluation_copy(owner, like.dtype)
             function = copied if function is owner else getattr(copied, function.__name__)
+            self.dtype = like.dtype
         self.function = function
 
     def __call__(self, inputs: Any) -> torch.Tensor:
-        """Return (time, channel) or (sequence, time, channel) for raw inputs without or with sequence axis."""
+        """Return (time, channel), or (sequence, time, channel) if the raw inputs have a sequence axis."""
         raw, is_single = self._raw(inputs)
-        S, T = raw.shape[:2]
+        T = raw.shape[1]
         rows = max(1, _MOST_ENTRIES // max(T * self.n_channels, 1))
         with torch.no_grad():
             encoded = torch.cat([self._encode(part, T) for part in raw.split(rows)])
@@ -72,11 +75,11 @@ class Encoder:
             faults.add(
                 "inputs",
                 raw if raw.ndim else inputs,
-                "give tokens (whole numbers) as (time,) or (sequence, time), or numbers as (time, channel) or "
-                "(sequence, time, channel)",
+                "give tokens (whole numbers) as (time,) or (sequence, time), or numbers as (time, channel) "
+                "or (sequence, time, channel)",
             )
         faults.raise_if_any()
-        raw = raw.to(device=self.like.device, dtype=self.like.dtype if is_float else torch.long)
+        raw = raw.to(device=self.like.device, dtype=self.dtype if is_float else torch.long)
         is_single = raw.ndim == expected[0]
         return (raw[None] if is_single else raw), is_single
 
@@ -86,15 +89,16 @@ class Encoder:
             encoded = self.function(raw)
         except Exception as error:  # whatever a user's function may raise
             raise InputError(
-                f"encode failed on inputs of shape {shape} ({raw.dtype}) with {type(error).__name__}: "
-                f"{first_line(error)}. It is called with a sequence axis in front, in {self.like.dtype} on "
-                f"{self.like.device}, and returns (sequence, time, {self.n_channels})"
+                f"encode failed on inputs of shape {shape} with {type(error).__name__}: "
+                f"{first_line(error)}. It is called with a sequence axis in front, in {raw.dtype} on "
+                f"{raw.device}, and returns (sequence, time, {self.n_channels})"
             ) from error
         expected = (shape[0], T, self.n_channels)
         if not isinstance(encoded, torch.Tensor) or tuple(encoded.shape) != expected:
             found = tuple(encoded.shape) if isinstance(encoded, torch.Tensor) else type(encoded).__name__
             raise InputError(
-                f"encode gave {found} for inputs of shape {shape}: the network reads {expected}, one row a step. "
-                "An encoder that changes the number of steps is applied beforehand, its result given as inputs"
+                f"encode gave {found} for inputs of shape {shape}: the network reads {expected}, one row a "
+                "step. An encoder that changes the number of steps is applied beforehand, its result given "
+                "as inputs"
             )
         return encoded.to(self.like)

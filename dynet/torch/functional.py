@@ -51,6 +51,7 @@ class TorchFunction(ABC):
         return KINDS[self.mode]
 
     def __call__(self, t: float, x: torch.Tensor, u: torch.Tensor, p: Any) -> torch.Tensor:
+        """Evaluate states (n,) or (..., n) with inputs (channel,) or (..., channel)."""
         states, inputs = _flat(x, u)
         self.probe(t, states, inputs, p)
         return self.rows(t, states, inputs, p).reshape(x.shape)
@@ -86,8 +87,8 @@ class TorchFunction(ABC):
                 )
             if not _agree(y, again):
                 raise InputError(
-                    f"{self.name} gives different results for the same state: it is random or keeps a state of "
-                    "its own. Draw noise beforehand and give it as inputs; name every part of the state"
+                    f"{self.name} gives different results for the same state: it is random or keeps a state "
+                    "of its own. Draw noise beforehand and give it as inputs; name every part of the state"
                 )
             try:
                 alone = self.rows(t, states[:1], inputs[:1], p)
@@ -95,8 +96,8 @@ class TorchFunction(ABC):
                 alone = y[:0]
             if alone.shape != y[:1].shape or not _agree(y[:1], alone):
                 raise InputError(
-                    f"{self.name} mixes the rows of a batch, but rows are independent sequences: normalise over "
-                    f"dim=-1 only, and put batch norm into evaluation mode; {self.rows_hint}"
+                    f"{self.name} mixes the rows of a batch, but rows are independent sequences: normalise "
+                    f"over dim=-1 only, and put batch norm into evaluation mode; {self.rows_hint}"
                 )
         self.is_probed = True
 
@@ -118,20 +119,26 @@ class TorchFunction(ABC):
             raise
         except RuntimeError as error:
             # the fault may be anyone's; only if reverse mode works was it forward mode's
-            self.pull(t, x, u, p, V[..., :1])
+            try:
+                self.pull(t, x, u, p, V[..., :1])
+            except RuntimeError as other:
+                raise InputError(
+                    f"torch cannot differentiate {self.name}: forward mode says: {first_line(error)}; "
+                    f"reverse mode says: {first_line(other)}. Write it in differentiable torch operations, "
+                    "or give "
+                    'dynet.Map(step, jac="finite_difference")'
+                ) from other
             self.mode = "reverse"
             warnings.warn(
-                f"dynet: {self.name} has an operation without forward-mode derivative ({first_line(error)}): its "
-                f"Jacobian is now built in reverse mode, by n = {x.shape[-1]} reverse passes a step instead of "
-                "one forward pass for each of the k exponents",
+                f"dynet: {self.name} has an operation without forward-mode derivative ({first_line(error)}): "
+                f"its Jacobian is now built in reverse mode, by n = {x.shape[-1]} reverse passes a step "
+                "instead of one forward pass for each of the k exponents",
                 UserWarning,
                 stacklevel=2,
             )
             return None
 
-    def pull(
-        self, t: float, x: torch.Tensor, u: torch.Tensor, p: Any, W: torch.Tensor
-    ) -> torch.Tensor:
+    def pull(self, t: float, x: torch.Tensor, u: torch.Tensor, p: Any, W: torch.Tensor) -> torch.Tensor:
         """Return ``J^T @ W`` for W (batch, n, k): each row is repeated once a column.
 
         Repeated rows ask nothing of the function but a reverse derivative: no rule for vmap, and functions
@@ -205,10 +212,12 @@ class JacobianOperator(Operator):
 
     @property
     def prototype(self) -> torch.Tensor:
+        """The state."""
         return self.x
 
     def __matmul__(self, V: Any) -> torch.Tensor:
         product = self._columns(self.function.push, V)
+        # in reverse mode all n rows cost n passes: they are built once and kept
         return self._matrix @ torch.as_tensor(V).to(self.x) if product is None else product
 
     def transposed_product(self, W: Any) -> torch.Tensor:
@@ -220,14 +229,15 @@ class JacobianOperator(Operator):
         return product
 
     def transpose(self) -> Operator:
+        """Return the transpose, in reverse mode."""
         return _TransposedJacobian(self)
 
     def assemble(self) -> torch.Tensor:
+        """Return the matrix (..., n, n)."""
         return self._matrix if self.function.mode == "reverse" else self @ self._identity()
 
     @cached_property
     def _matrix(self) -> torch.Tensor:
-        """The dense Jacobian, row by row; kept, because reverse mode costs n passes."""
         transposed = self._columns(self.function.pull, self._identity())
         assert transposed is not None
         return transposed.mT
@@ -236,14 +246,16 @@ class JacobianOperator(Operator):
         return torch.eye(self.x.shape[-1], dtype=self.x.dtype, device=self.x.device)
 
     def _columns(self, product: Callable[..., torch.Tensor | None], V: Any) -> torch.Tensor | None:
-        """Apply ``push`` or ``pull`` to the frame of every state; the batches of states and frames broadcast."""
+        """Apply ``push`` or ``pull`` to the frames of all states; batches of the two broadcast."""
         x, n = self.x, self.x.shape[-1]
         V = torch.as_tensor(V).to(x)
         if V.ndim < 2 or V.shape[-2] != n:
             raise InputError(f"a Jacobian of shape {self.shape} cannot multiply shape {tuple(V.shape)}")
         batch = torch.broadcast_shapes(x.shape[:-1], V.shape[:-2])
         states, inputs = _flat(x.expand(*batch, n), self.u)
-        out = product(self.t, states, inputs, self.p, V.expand(*batch, *V.shape[-2:]).reshape(-1, *V.shape[-2:]))
+        out = product(
+            self.t, states, inputs, self.p, V.expand(*batch, *V.shape[-2:]).reshape(-1, *V.shape[-2:])
+        )
         return None if out is None else out.reshape(*batch, n, V.shape[-1])
 
 
@@ -254,15 +266,18 @@ class _TransposedJacobian(Operator):
 
     @property
     def prototype(self) -> torch.Tensor:
+        """The state."""
         return self.jacobian.x
 
     def __matmul__(self, V: Any) -> torch.Tensor:
         return self.jacobian.transposed_product(V)
 
     def transpose(self) -> JacobianOperator:
+        """Return the Jacobian itself."""
         return self.jacobian
 
     def assemble(self) -> torch.Tensor:
+        """Return the matrix (..., n, n)."""
         return self.jacobian.assemble().mT
 
 
@@ -286,7 +301,7 @@ def _agree(a: torch.Tensor, b: torch.Tensor) -> bool:
 
 @cache
 def _load_forward_mode() -> None:
-    """Let torch load its forward-mode rules, which it does on first use with deprecation warnings of its own."""
+    """Let torch load its forward-mode rules; on their first use it warns about its own deprecations."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         torch.func.jvp(torch.sin, (torch.zeros(1),), (torch.ones(1),))

@@ -9,6 +9,9 @@ import numpy as np
 import torch
 from torch import nn
 
+from dynet.systems.map import Map
+from dynet.torch.adapter import from_module
+
 __all__ = ["SequenceClassifier", "accuracy", "train_classifier"]
 
 
@@ -19,12 +22,20 @@ class SequenceClassifier(nn.Module):
     ----------
     n_channels, n_units, n_classes : int
         Sizes of input, state and output.
+    seed : int, default 0
+        Seed of the initial weights; torch's own random state is left as it was.
     """
 
-    def __init__(self, n_channels: int, n_units: int, n_classes: int) -> None:
+    def __init__(self, n_channels: int, n_units: int, n_classes: int, *, seed: int = 0) -> None:
         super().__init__()
-        self.lstm = nn.LSTM(n_channels, n_units, batch_first=True)
-        self.head = nn.Linear(n_units, n_classes)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self.lstm = nn.LSTM(n_channels, n_units, batch_first=True)
+            self.head = nn.Linear(n_units, n_classes)
+
+    def system(self) -> Map:
+        """Return the LSTM as a system in double precision, driven by inputs (..., time, channel)."""
+        return from_module(self, submodule="lstm", dtype=torch.float64)
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
         """Return class scores (sequence, class) of inputs (sequence, time, channel)."""
