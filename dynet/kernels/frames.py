@@ -146,7 +146,7 @@ class LUFrame(Frame):
             self._trmm = get_blas_funcs(("trmm",), dtype=V.dtype)[0]
 
     def multiply(self, J: Any) -> None:
-        if self._packed is not None and self._F is None and self._is_triangular_product(J):
+        if self._packed is not None and self._is_triangular_product(J):
             self._multiply_triangular(J.terms[0])
         else:
             self._F = J @ self.basis()
@@ -233,11 +233,13 @@ class LUFrame(Frame):
         return growth
 
     def basis(self) -> Any:
-        return self._F if self._F is not None else _unpack(*self._packed)
+        if self._F is None:
+            self._F = _unpack(*self._packed)
+        return self._F
 
     def snapshot(self) -> Any:
-        basis = self.basis()
-        return (basis.copy() if is_numpy(basis) else namespace(basis).asarray(basis, copy=True)), self._log_R
+        # never written to: a factorisation overwrites products, not bases
+        return self.basis(), self._log_R
 
     def restore(self, saved: Any) -> None:
         self._F, self._log_R = saved
@@ -251,7 +253,7 @@ def _unpack(packed: np.ndarray, rows: np.ndarray) -> np.ndarray:
     k = packed.shape[1]
     L = np.tril(packed, -1)
     L[np.arange(k), np.arange(k)] = 1
-    F = np.empty_like(L)
+    F = np.empty(L.shape, dtype=L.dtype, order="F")
     F[rows] = L
     return F
 
@@ -265,8 +267,8 @@ def _log_volumes(F: Any) -> np.ndarray:
     if F.ndim > 2:
         return np.stack([_log_volumes(one) for one in F])
     if F.dtype == np.float64:
-        (potrf,) = get_lapack_funcs(("potrf",), dtype=F.dtype)
-        factor, info = potrf(F.T @ F, lower=0, clean=0, overwrite_a=1)
+        (syrk,), (potrf,) = get_blas_funcs(("syrk",), dtype=F.dtype), get_lapack_funcs(("potrf",), dtype=F.dtype)
+        factor, info = potrf(syrk(1.0, F, trans=1, lower=1), lower=1, clean=0, overwrite_a=1)
         diagonal = factor.diagonal()
         # squaring costs half of the digits: safe for the mild L of partial pivoting, checked all the same
         if info == 0 and diagonal.min() > _CHOLESKY_SAFE * diagonal.max():

@@ -12,7 +12,8 @@ from numba import njit
 
 from dynet.kernels.small import like_state, multiply, plus_scaled, shifted
 
-_inline = njit(error_model="numpy", nogil=True, forceinline=True)
+# inlined before compilation: an array that crosses a call boundary costs two atomic operations
+_inline = njit(error_model="numpy", inline="always")
 
 
 @_inline
@@ -96,7 +97,7 @@ def _rk4_sum(x, dt, k1, k2, k3, k4):  # type: ignore[no-untyped-def]
     return plus_scaled(y, dt / 6, k4)
 
 
-@_inline
+@njit(error_model="numpy", nogil=True, forceinline=True)
 def _combine(out, V, a, K, rows, cols):  # type: ignore[no-untyped-def]
     for i in range(len(rows)):
         for j in range(len(cols)):

@@ -56,9 +56,10 @@ def _aligned(array: np.ndarray, like: np.ndarray) -> np.ndarray:
     return array.reshape(array.shape + (1,) * (like.ndim - array.ndim))
 
 
-def _student(degrees: float) -> float:
+def _student(degrees: np.ndarray | float) -> np.ndarray:
     """Return how much wider than a normal one the 68 % interval is with so few degrees of freedom."""
-    return float(stats.t.ppf(stats.norm.cdf(1.0), max(degrees, 1.0)))
+    widths: np.ndarray = stats.t.ppf(stats.norm.cdf(1.0), np.maximum(degrees, 1.0))
+    return widths
 
 
 def _variance_of_rate(growth: np.ndarray, durations: np.ndarray) -> np.ndarray:
@@ -73,8 +74,7 @@ def _variance_of_rate(growth: np.ndarray, durations: np.ndarray) -> np.ndarray:
     deviation = growth - rate * _aligned(durations, growth)
     variance, times = _sum_variance(deviation)
     effective = B / times - 1
-    widths = np.vectorize(_student)(effective)
-    return variance * (widths / durations.sum()) ** 2
+    return variance * (_student(effective) / durations.sum()) ** 2
 
 
 def _sum_variance(deviation: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

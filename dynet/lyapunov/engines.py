@@ -40,6 +40,7 @@ class Problem:
     inputs: Any  # (sequence, time, channel) or None
     names: list[str]
     frame_method: str
+    numbers: list[int]  # of the sequences, as the caller counts them
     qr_interval: int | None  # None: automatic
 
     @property
@@ -81,15 +82,18 @@ class Sequences(Engine):
 
     def __init__(self, engines: list[Engine], *, threads: bool) -> None:
         self.engines = engines
-        shortest = min(engine.interval for engine in engines)
-        for engine in engines:
-            engine.interval = shortest
+        self.interval = min(engine.interval for engine in engines)
         self._n_threads = min(len(engines), os.cpu_count() or 1) if threads else 1
 
     @property
     def interval(self) -> int:  # type: ignore[override]
         """Shortest interval that a sequence has come down to."""
         return min(engine.interval for engine in self.engines)
+
+    @interval.setter
+    def interval(self, steps: int) -> None:
+        for engine in self.engines:
+            engine.interval = steps
 
     def advance(self, first: int, n_steps: int) -> np.ndarray:
         def run(engine: Engine) -> np.ndarray:
@@ -109,9 +113,9 @@ class CompiledEngine(Engine):
 
     def __init__(self, problem: Problem, sequence: int) -> None:
         assert problem.parts is not None
-        from dynet.kernels.qr import spectrum_block
+        from dynet.kernels.qr import SPECTRUM_BLOCKS
 
-        self._loop: Any = spectrum_block
+        self._loop = SPECTRUM_BLOCKS[problem.parts.kind]
         self._problem, self._sequence, self._parts = problem, sequence, problem.parts
         x0 = problem.x0[sequence]
         self._x: Any = tuple(x0) if problem.tuples else np.ascontiguousarray(x0)
@@ -136,7 +140,6 @@ class CompiledEngine(Engine):
         parts, problem = self._parts, self._problem
         growth = np.zeros(self._V.shape[1])
         self._x, worst = self._loop(
-            parts.tangent,
             parts.f,
             parts.df,
             self._x,
@@ -281,14 +284,15 @@ def _raise_if_diverged(
     bad = bad_state if bad_state.any() else bad_frame
     unit = problem.names[int(np.argmax(bad))]
     what = "the state" if bad_state.any() else "the Jacobian times the frame"
-    where = f" of sequence {sequence}" if problem.x0.shape[0] > 1 else ""
+    number = problem.numbers[sequence]
+    where = f" of sequence {number}" if number or len(problem.numbers) > 1 else ""
     value = x[int(np.argmax(bad))] if bad_state.any() else "not finite"
     raise DivergenceError(
         f"{what} is not finite after step {step}{where}, first in unit {unit} ({value}): start inside the "
         "basin of an attractor, take a smaller dt, or check the parameters and inputs",
         step=step,
         unit=unit,
-        sequence=sequence,
+        sequence=number,
     )
 
 

@@ -78,7 +78,8 @@ def make_problem(
         faults.integer("n_exponents", n_exponents, 1, n, f" (the system has {n} units)")
     faults.raise_if_any()
 
-    parts = compiled_parts(system) if is_numpy(start) else None
+    # LU frames live in the array engine; asked for by name, it runs compiled functions one call at a time
+    parts = compiled_parts(system) if is_numpy(start) and frame != "lu" else None
     if parts is not None and rows is not None and parts.row is not None:
         rows = None  # a bound input is the one that reaches the system
     first_row = start[0, :0] if rows is None else rows[0, 0, :]
@@ -103,6 +104,7 @@ def make_problem(
         inputs=rows,
         names=[str(name) for name in unit_coords(system.units, n)["unit"]],
         frame_method="qr" if parts is not None else frame,
+        numbers=list(range(start.shape[0])),
         qr_interval=None if qr_interval == "auto" else int(qr_interval),
     )
 
@@ -111,6 +113,9 @@ def _rows(faults: Faults, system: Map, inputs: Any, n_rows: int) -> Any:
     """Return the inputs as an array (time, channel) or (sequence, time, channel), or None."""
     encode = getattr(system.step, "encode", None)
     if inputs is None:
+        return None
+    if callable(inputs):
+        faults.add("inputs", inputs, "give an array; functions of time enter by system.with_input(function)")
         return None
     if encode is not None:
         inputs = encode(inputs)
@@ -121,8 +126,6 @@ def _rows(faults: Faults, system: Map, inputs: Any, n_rows: int) -> Any:
         way_out = "give (time, channel) or (sequence, time, channel)"
         if rows.ndim == 1:
             way_out += "; a single channel is inputs[:, None]"
-        if callable(inputs):
-            way_out = "functions of time enter by system.with_input(function)"
         faults.add("inputs", rows if rows.ndim else inputs, way_out)
     elif rows.shape[-2] != n_rows:
         faults.say(
@@ -239,14 +242,10 @@ def _settle(system: Map, parts: Any, start: Any, row: Any) -> tuple[Any, bool, A
         wanted = y.dtype if is_float_array(y) else start.dtype
         if wanted == start.dtype:
             break
-        start = (
-            move_like(start, namespace(start).zeros_like(start[:1, :1]).astype(wanted))
-            if is_numpy(start)
-            else start.to(wanted)
-        )
+        start = namespace(start).astype(start, wanted)
     xp = namespace(x)
     product = J @ xp.ones_like(x)[..., None]
-    return start, tuples and tuples_allowed(n), namespace(product).result_type(product.dtype, start.dtype)
+    return start, tuples and tuples_allowed(n), xp.result_type(product.dtype, start.dtype)
 
 
 def _spread(row: Any, start: Any) -> Any:

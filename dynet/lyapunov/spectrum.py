@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
@@ -127,37 +128,32 @@ def lyapunov_spectrum(
         faults.add("tolerance", tolerance, "give a positive standard error to stop at")
         faults.raise_if_any()
 
-    def problem_of(steps: int, rows: Any, start: Any) -> Problem:
-        return make_problem(
-            system,
-            start,
-            steps,
-            inputs=rows,
-            n_exponents=n_exponents,
-            n_transient=n_transient,
-            qr_interval=qr_interval,
-            frame=frame,
-            initial_frame=initial_frame,
-            rng=rng,
-            check=check,
-        )
-
-    problem = problem_of(n_steps, inputs, x0)
-    if lengths is None:
-        runs = [Run(problem, n_steps, n_transient, tolerance, progress)]
-        members = [np.arange(problem.x0.shape[0])]
-    else:
+    problem = make_problem(
+        system,
+        x0,
+        n_steps,
+        inputs=inputs,
+        n_exponents=n_exponents,
+        n_transient=n_transient,
+        qr_interval=qr_interval,
+        frame=frame,
+        initial_frame=initial_frame,
+        rng=rng,
+        check=check,
+    )
+    counts = np.full(problem.x0.shape[0], n_steps + n_transient)
+    if lengths is not None:
         counts = _checked_lengths(lengths, problem, n_steps, n_transient)
-        members = [np.flatnonzero(counts == count) for count in np.unique(counts)[::-1]]
-        runs = [
-            Run(_part(problem, rows, int(counts[rows[0]])), int(counts[rows[0]]) - n_transient, n_transient,
-                tolerance, progress)
-            for rows in members
-        ]  # fmt: skip
+    # sequences of equal length run together; the longest sets the grid of blocks for all of them
+    members = [np.flatnonzero(counts == count) for count in np.unique(counts)[::-1]]
+    runs = [Run(_part(problem, rows, int(counts[rows[0]])), n_transient, tolerance, progress) for rows in members]
+    interval = min(run.engine.interval for run in runs)
+    size = block_size(int(counts.max()) - n_transient, interval)
     n = problem.x0.shape[-1]
     with threadpool_limits(1 if n <= _ONE_BLAS_THREAD_UP_TO else None):
-        for run in runs:
-            run.finish()
+        for run, rows in zip(runs, members, strict=True):
+            run.engine.interval = interval
+            run.finish(int(counts[rows[0]]) - n_transient, size)
     return _label(system, problem, runs, members, {
         "n_transient": n_transient,
         "tolerance": tolerance,
@@ -170,27 +166,23 @@ def lyapunov_spectrum(
 class Run:
     """One group of sequences of equal length, advanced block by block."""
 
-    def __init__(
-        self, problem: Problem, n_steps: int, n_transient: int, tolerance: float | None, progress: bool
-    ) -> None:
-        self.problem, self.n_steps, self.n_transient = problem, n_steps, n_transient
+    def __init__(self, problem: Problem, n_transient: int, tolerance: float | None, progress: bool) -> None:
+        self.problem, self.n_transient = problem, n_transient
         self.tolerance, self.progress = tolerance, progress
         self.growth: list[np.ndarray] = []
         self.steps: list[int] = []
         self.reached = False
         self.engine: Engine = make_engine(problem)
 
-    def finish(self) -> None:
-        """Run the transient and all blocks, or as many as the tolerance asks for."""
-        interval = self.engine.interval
-        size = block_size(self.n_steps, interval)
-        with _bar(self.n_steps + self.n_transient, self.progress) as bar:
+    def finish(self, n_steps: int, size: int) -> None:
+        """Run the transient and then ``n_steps`` in blocks of ``size``, or as many as the tolerance asks for."""
+        with _bar(n_steps + self.n_transient, self.progress) as bar:
             position = 0
-            for count in _chunks(self.n_transient, max(size, interval)):
+            for count in _chunks(self.n_transient, size):
                 self.engine.advance(position, count)
                 position += count
                 bar.update(count)
-            for count in _chunks(self.n_steps, size):
+            for count in _chunks(n_steps, size):
                 self.growth.append(self.engine.advance(position, count))
                 self.steps.append(count)
                 position += count
@@ -247,13 +239,15 @@ def _checked_lengths(lengths: ArrayLike, problem: Problem, n_steps: int, n_trans
 
 
 def _part(problem: Problem, rows: np.ndarray, length: int) -> Problem:
-    from dataclasses import replace
-
+    """Return the problem of some sequences of equal length."""
+    if len(rows) == len(problem.numbers):
+        return problem
     inputs = problem.inputs
     return replace(
         problem,
         x0=problem.x0[rows, :],
         inputs=None if inputs is None else inputs[rows, :length, ...],
+        numbers=[int(row) for row in rows],
     )
 
 

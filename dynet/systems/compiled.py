@@ -16,10 +16,9 @@ TUPLES_UP_TO = 6
 
 
 class CompiledParts(NamedTuple):
-    """Functions for the compiled loops, and the constant input row if one is bound."""
+    """How a step is taken, the functions it takes, and the constant input row if one is bound."""
 
-    step: Any
-    tangent: Any
+    kind: str
     f: Any
     df: Any
     row: np.ndarray | None
@@ -48,15 +47,7 @@ def compiled_parts(system: Any, *, tangent: bool = True) -> CompiledParts | None
         if bound_f is None or bound_df is None:
             return None
         f, df = bound_f, bound_df
-    from dynet.kernels import rk
-
-    step, advance = {
-        "map": (rk.map_step, rk.map_tangent),
-        "linearize": (rk.linearized_step, rk.linearized_tangent),
-        "euler": (rk.euler_step, rk.euler_tangent),
-        "rk4": (rk.rk4_step, rk.rk4_tangent),
-    }[kind]
-    return CompiledParts(step, advance, f.function, df.function, f.row)
+    return CompiledParts(kind, f.function, df.function, f.row)
 
 
 def _tangent_parts(function: Any) -> tuple[str, _Resolved, _Resolved] | None:

@@ -175,7 +175,7 @@ def _array(system: Map, x: Any, rows: Any, n_steps: int) -> np.ndarray:
 def _compiled(system: Map, parts: Any, starts: Any, rows: Any, s: int, n_steps: int) -> np.ndarray:
     from numba.core.errors import NumbaError
 
-    from dynet.kernels.qr import trajectory_block
+    from dynet.kernels.qr import TRAJECTORY_BLOCKS
     from dynet.kernels.small import input_row
 
     x = np.ascontiguousarray(starts[s])
@@ -191,5 +191,5 @@ def _compiled(system: Map, parts: Any, starts: Any, rows: Any, s: int, n_steps: 
         except NumbaError:
             tuples = True  # it unpacks its state
     state = tuple(x) if tuples else x
-    trajectory_block(parts.step, parts.f, state, inputs, system.params, 0, system.dt, states)
+    TRAJECTORY_BLOCKS[parts.kind](parts.f, state, inputs, system.params, 0, system.dt, states)
     return np.concatenate([x[None, :], states])

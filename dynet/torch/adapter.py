@@ -170,6 +170,9 @@ def recurrent_system(
                 )
             elif not bool(tensor.isfinite().all()):
                 faults.say(f"{name} of layer {layer} is not finite: the training of this model diverged")
+    kinds = sorted({f"{w.dtype} on {w.device}" for layer in layers for w in layer if w is not None})
+    if len(kinds) > 1 and not faults:
+        faults.say(f"the weights are {' and '.join(kinds)}: bring all to one dtype and device")
     faults.raise_if_any()
     name, make_cell = CELLS[kind]
     system = recurrent_map(make_cell(), layers, hidden=hidden)
@@ -252,9 +255,7 @@ def _kind(faults: Faults, module: nn.Module, label: str) -> str:
     kinds = [cls for cls in (nn.RNN, nn.GRU, nn.LSTM, nn.RNNCell, nn.GRUCell, nn.LSTMCell)]
     base = next((cls for cls in kinds if isinstance(module, cls)), None)
     if base is None or type(module).forward is not base.forward or "forward" in vars(module):
-        faults.say(
-            f"{label} computes a forward of its own: give from_cell a cell that computes one step of it"
-        )
+        faults.say(f"{label} computes a forward of its own: give from_cell a cell that computes one step of it")
     if getattr(module, "bidirectional", False):
         faults.say(BIDIRECTIONAL.format(where=label))
     if getattr(module, "proj_size", 0):
@@ -272,9 +273,7 @@ def _kind(faults: Faults, module: nn.Module, label: str) -> str:
 
 
 def _weight_names(module: nn.Module) -> list[str]:
-    suffixes = (
-        [f"_l{layer}" for layer in range(module.num_layers)] if isinstance(module, nn.RNNBase) else [""]
-    )
+    suffixes = [f"_l{layer}" for layer in range(module.num_layers)] if isinstance(module, nn.RNNBase) else [""]
     names = ("weight_hh", "weight_ih", "bias_hh", "bias_ih") if module.bias else ("weight_hh", "weight_ih")
     return [name + suffix for suffix in suffixes for name in names]
 

@@ -17,9 +17,7 @@ from dynet.torch.functional import TorchFunction, TorchJacobian, TorchLinearizat
 
 __all__ = ["from_cell"]
 
-WAY_OUT = (
-    "pass call=, a function (cell, input, parts) -> new parts with parts a dict of tensors (sequence, size)"
-)
+WAY_OUT = "pass call=, a function (cell, input, parts) -> new parts with parts a dict of tensors (sequence, size)"
 ROWS_HINT = (
     "for a cell of single vectors pass call=lambda cell, u, parts: torch.func.vmap(cell)(u, parts['h']), for "
     "any other signature a call= of your own"
@@ -173,8 +171,7 @@ class CellFunction(TorchFunction):
             first = None if second is None or self.is_probed else self._matching(result[0], n_rows)
             if second and first and not all(map(torch.equal, first, second)):
                 raise InputError(
-                    f"{self.name} returned {_described(result)}, in which both could be the new state; "
-                    f"{WAY_OUT}"
+                    f"{self.name} returned {_described(result)}, in which both could be the new state; {WAY_OUT}"
                 )
         found = whole if whole is not None else second
         if found is None:
@@ -263,8 +260,7 @@ def _call_of(cell: Any, parts: dict[str, int]) -> Call:
         each = [f"parts[{name!r}]" for name in parts]
         state = each[0] if len(each) == 1 else f"({', '.join(each)})"
         raise InputError(
-            f"cell={signature}: it seems to take the state first; pass call=lambda cell, u, parts: "
-            f"cell({state}, u)"
+            f"cell={signature}: it seems to take the state first; pass call=lambda cell, u, parts: cell({state}, u)"
         )
     return Call("both")
 

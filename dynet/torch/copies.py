@@ -43,10 +43,7 @@ def refuse_training(faults: Faults, name: str, module: nn.Module) -> None:
         elif isinstance(part, _NormBase) and part.track_running_stats:
             norms.append(where)
     if dropouts:
-        faults.say(
-            f"{name} is in training mode with active dropout in {', '.join(dropouts)}: call {name}.eval() "
-            "first"
-        )
+        faults.say(f"{name} is in training mode with active dropout in {', '.join(dropouts)}: call {name}.eval() first")
     if norms:
         faults.say(
             f"{name} is in training mode with batch norm in {', '.join(norms)}, which mixes sequences and "

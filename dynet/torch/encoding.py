@@ -64,9 +64,11 @@ class Encoder:
         faults = Faults()
         raw = inputs
         if not isinstance(raw, torch.Tensor):
-            array = np.asarray(inputs) if np.asarray(inputs).dtype.kind in "iub" else None
-            raw = torch.as_tensor(faults.real_array("inputs", inputs) if array is None else array)
+            is_whole = _is_whole(inputs)
+            array = np.asarray(inputs) if is_whole else faults.real_array("inputs", inputs)
             faults.raise_if_any()
+            # a plain copy: torch takes no read-only, reversed or byte-swapped arrays
+            raw = torch.from_numpy(np.array(array, dtype=np.int64 if is_whole else np.float64, order="C"))
         if raw.is_complex():
             faults.add("inputs", raw, "the entries are complex numbers: give tokens or real ones")
         is_float = raw.is_floating_point()
@@ -102,3 +104,11 @@ class Encoder:
                 "as inputs"
             )
         return encoded.to(self.like)
+
+
+def _is_whole(inputs: Any) -> bool:
+    """Tell tokens from numbers; what is neither is named later."""
+    try:
+        return np.asarray(inputs).dtype.kind in "iub"
+    except (ValueError, TypeError):
+        return False

@@ -61,9 +61,7 @@ class TorchFunction(ABC):
         if self.is_probed:
             return
         # a generator of its own: the user's random numbers stay what they were
-        noise = torch.randn(
-            _PROBE_ROWS, x.shape[-1], generator=torch.Generator().manual_seed(0), dtype=torch.float64
-        )
+        noise = torch.randn(_PROBE_ROWS, x.shape[-1], generator=torch.Generator().manual_seed(0), dtype=torch.float64)
         states = x[:1].detach() + 0.1 * noise.to(x)
         inputs = u[:1].detach().expand(_PROBE_ROWS, u.shape[-1])
         shapes = f"states {tuple(states.shape)}"
@@ -101,9 +99,7 @@ class TorchFunction(ABC):
                 )
         self.is_probed = True
 
-    def push(
-        self, t: float, x: torch.Tensor, u: torch.Tensor, p: Any, V: torch.Tensor
-    ) -> torch.Tensor | None:
+    def push(self, t: float, x: torch.Tensor, u: torch.Tensor, p: Any, V: torch.Tensor) -> torch.Tensor | None:
         """Return ``J @ V`` for V (batch, n, k) in forward mode, or None if that is not to be had."""
         if self.mode == "reverse":
             return None
@@ -148,8 +144,8 @@ class TorchFunction(ABC):
         out = []
         for part in W.split(_chunk(x), dim=-1):
             k = part.shape[-1]
-            states = x.detach().expand(k, B, n).reshape(-1, n)
-            inputs = u.detach().expand(k, *u.shape).reshape(-1, u.shape[-1])
+            states = x.detach().expand(k, B, n).reshape(k * B, n)
+            inputs = u.detach().expand(k, *u.shape).reshape(k * B, u.shape[-1])
             with torch.enable_grad():
                 states.requires_grad_()
                 y = self.rows(t, states, inputs, p)
@@ -253,9 +249,9 @@ class JacobianOperator(Operator):
             raise InputError(f"a Jacobian of shape {self.shape} cannot multiply shape {tuple(V.shape)}")
         batch = torch.broadcast_shapes(x.shape[:-1], V.shape[:-2])
         states, inputs = _flat(x.expand(*batch, n), self.u)
-        out = product(
-            self.t, states, inputs, self.p, V.expand(*batch, *V.shape[-2:]).reshape(-1, *V.shape[-2:])
-        )
+        frames = V.expand(*batch, *V.shape[-2:]).reshape(states.shape[0], *V.shape[-2:])
+        # forward mode takes no tensors whose entries share memory, as expanded ones do
+        out = product(self.t, states.contiguous(), inputs, self.p, frames.contiguous())
         return None if out is None else out.reshape(*batch, n, V.shape[-1])
 
 

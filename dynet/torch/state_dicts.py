@@ -114,8 +114,7 @@ def _tensors(source: Any) -> dict[str, torch.Tensor]:
             source = next(inner, source)
     if not isinstance(source, Mapping):
         raise InputError(
-            f"source={shown(source)}: give a state dict (names and tensors), or the path of a file; "
-            f"{HOW_TO_SAVE}"
+            f"source={shown(source)}: give a state dict (names and tensors), or the path of a file; {HOW_TO_SAVE}"
         )
     return {str(name): value for name, value in source.items() if isinstance(value, torch.Tensor)}
 
@@ -126,15 +125,11 @@ def _loaded(path: Path) -> Any:
         what = "is a folder" if path.is_dir() else "does not exist"
         raise InputError(f"source='{path}': the file {what}")
     if path.suffix == ".safetensors":
-        safetensors = import_optional(
-            "safetensors.torch", extra="torch", purpose="reading .safetensors files"
-        )
+        safetensors = import_optional("safetensors.torch", extra="torch", purpose="reading .safetensors files")
         try:
             return safetensors.load_file(path)
         except Exception as error:  # safetensors has an exception of its own, and files can be anything
-            raise InputError(
-                f"source='{path}' is not a readable .safetensors file: {first_line(error)}"
-            ) from error
+            raise InputError(f"source='{path}' is not a readable .safetensors file: {first_line(error)}") from error
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # about formats that the errors below name
@@ -146,8 +141,7 @@ def _loaded(path: Path) -> Any:
         ) from error
     except Exception as error:  # a damaged file can fail in any way
         raise InputError(
-            f"source='{path}' is damaged or no checkpoint ({type(error).__name__}: {first_line(error)}): "
-            f"{HOW_TO_SAVE}"
+            f"source='{path}' is damaged or no checkpoint ({type(error).__name__}: {first_line(error)}): {HOW_TO_SAVE}"
         ) from error
 
 
@@ -170,9 +164,7 @@ def _chosen(networks: dict[str, Network], tensors: dict[str, torch.Tensor], pref
     candidates = list(networks)
     if prefix is not None:
         whole = prefix if prefix.endswith(".") or not prefix else prefix + "."
-        candidates = (
-            [whole] if whole in networks else [name for name in networks if whole and name.startswith(whole)]
-        )
+        candidates = [whole] if whole in networks else [name for name in networks if whole and name.startswith(whole)]
     if len(candidates) == 1:
         return candidates[0]
     listed = " and ".join(f"{_name(networks[name])} keys under '{name}'" for name in candidates or networks)
@@ -186,11 +178,7 @@ def _chosen(networks: dict[str, Network], tensors: dict[str, torch.Tensor], pref
             f"source: the weights under '{computed[0]}' are parametrised or pruned, stored as what they are "
             "computed from: load the module and give it to from_module"
         )
-    keys = (
-        ", ".join(list(tensors)[:5]) + (", ..." if len(tensors) > 5 else "")
-        if tensors
-        else "none with a tensor"
-    )
+    keys = ", ".join(list(tensors)[:5]) + (", ..." if len(tensors) > 5 else "") if tensors else "none with a tensor"
     raise InputError(
         f"source is none of the known networks: its keys are {keys}; expected weight_hh_l0 and weight_ih_l0 "
         "(nn.RNN, nn.GRU, nn.LSTM) or weight_hh and weight_ih (their cells)"
@@ -198,9 +186,7 @@ def _chosen(networks: dict[str, Network], tensors: dict[str, torch.Tensor], pref
 
 
 def _gates(network: Network) -> float:
-    shape = next(
-        tensor.shape for (name, _), tensor in sorted(network.items()) if name.startswith("weight_hh")
-    )
+    shape = next(tensor.shape for (name, _), tensor in sorted(network.items()) if name.startswith("weight_hh"))
     return shape[0] / shape[1] if len(shape) == 2 and shape[1] else 0.0
 
 
@@ -217,9 +203,7 @@ def _kind(faults: Faults, prefix: str, network: Network, nonlinearity: str | Non
     if any(name.startswith("weight_hr") for name, _ in network):
         faults.say(PROJECTED.format(where=where))
     elif kind == "unknown":
-        (_, layer), tensor = next(
-            item for item in sorted(network.items()) if item[0][0].startswith("weight_hh")
-        )
+        (_, layer), tensor = next(item for item in sorted(network.items()) if item[0][0].startswith("weight_hh"))
         faults.say(
             f"weight_hh of layer {layer} of {where} has shape {tuple(tensor.shape)}: an RNN, GRU or LSTM has "
             "1, 3 or 4 times as many rows as columns"
@@ -229,9 +213,7 @@ def _kind(faults: Faults, prefix: str, network: Network, nonlinearity: str | Non
             faults.say(f'{where} is an RNN, whose weights do not tell: give nonlinearity="tanh" or "relu"')
         return f"RNN_{nonlinearity}".upper()
     if nonlinearity is not None and kind in GATES.values():
-        faults.add(
-            "nonlinearity", nonlinearity, f"{where} is a {kind}, which has none to choose: leave it out"
-        )
+        faults.add("nonlinearity", nonlinearity, f"{where} is a {kind}, which has none to choose: leave it out")
     return kind
 
 
@@ -260,8 +242,7 @@ def _layers(faults: Faults, prefix: str, network: Network) -> tuple[Weights, ...
         for name, (tensor, shape) in expected.items():
             if tensor is not None and tuple(tensor.shape) != shape:
                 faults.say(
-                    f"{name} of layer {layer} under '{prefix}' has shape {tuple(tensor.shape)}: expected "
-                    f"{shape}"
+                    f"{name} of layer {layer} under '{prefix}' has shape {tuple(tensor.shape)}: expected {shape}"
                 )
         kept = (tensor if tensor is None else tensor.detach().clone() for tensor in (W_hh, W_ih, b_hh, b_ih))
         layers.append(Weights(*kept))

@@ -18,8 +18,7 @@ from dynet.torch.functional import TorchFunction, TorchJacobian
 __all__ = ["from_vector_field"]
 
 ROWS_HINT = (
-    "for a field of single states give torch.func.vmap(f), or torch.func.vmap(f, in_dims=(None, 0)) if it is "
-    "f(t, x)"
+    "for a field of single states give torch.func.vmap(f), or torch.func.vmap(f, in_dims=(None, 0)) if it is f(t, x)"
 )
 #: Names of a first argument that show that time comes second.
 STATE_NAMES = {"h", "state", "x", "y", "z"}
@@ -103,9 +102,7 @@ class FieldFunction(TorchFunction):
 
     def __init__(self, field: Any, with_time: bool) -> None:
         label = type(field).__name__ if isinstance(field, nn.Module) else getattr(field, "__name__", "field")
-        super().__init__(
-            f"the vector field {label}", f"give n=, the number of units, if it is another; {ROWS_HINT}"
-        )
+        super().__init__(f"the vector field {label}", f"give n=, the number of units, if it is another; {ROWS_HINT}")
         self.field, self.with_time = field, with_time
         self.description = f"vector field {label}"
 

@@ -1,0 +1,51 @@
+"""Exact answers to compare with: products in many digits, and the textbook loop."""
+
+import mpmath
+import numpy as np
+import pytest
+
+
+def _exact_growth(jacobians, frame, digits=120):
+    """Return log diag R of J_T ... J_1 V in many digits: no step is factored, nothing is rounded away."""
+    with mpmath.workdps(digits):
+        product = mpmath.matrix(np.asarray(frame, float).tolist())
+        for J in jacobians:
+            product = mpmath.matrix(np.asarray(J, float).tolist()) * product
+        n, k = product.rows, product.cols
+        columns = [[product[i, j] for i in range(n)] for j in range(k)]
+        growth = []
+        for j in range(k):
+            for earlier in columns[:j]:
+                overlap = mpmath.fdot(earlier, columns[j])
+                columns[j] = [a - overlap * b for a, b in zip(columns[j], earlier, strict=True)]
+            length = mpmath.sqrt(mpmath.fdot(columns[j], columns[j]))
+            growth.append(float(mpmath.log(length)) if length else -np.inf)
+            columns[j] = [a / length for a in columns[j]] if length else columns[j]
+        return np.array(growth)
+
+
+def _textbook_growth(step, jacobian, x, frame, n_steps, inputs=None, dt=1.0, params=None):
+    """Return the growth of every step, the last state and the last frame: one QR a step, by hand."""
+    V, _ = np.linalg.qr(frame)
+    V = V * np.sign(np.sum(V * frame, axis=0))
+    rows = []
+    for k in range(n_steps):
+        u = np.empty(0) if inputs is None else inputs[k]
+        J = np.asarray(jacobian(k * dt, x, u, params))
+        x = np.asarray(step(k * dt, x, u, params))
+        Q, R = np.linalg.qr(J @ V)
+        signs = np.where(np.diag(R) < 0, -1.0, 1.0)
+        V = Q * signs
+        with np.errstate(divide="ignore"):
+            rows.append(np.log(np.abs(np.diag(R))))
+    return np.array(rows), x, V
+
+
+@pytest.fixture(scope="session")
+def exact_growth():
+    return _exact_growth
+
+
+@pytest.fixture(scope="session")
+def textbook_growth():
+    return _textbook_growth
