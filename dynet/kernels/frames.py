@@ -79,6 +79,7 @@ class HouseholderFrame(Frame):
             n, k = V.shape[-2:]
             lwork = get_lapack_funcs(("geqrf_lwork",), dtype=V.dtype)[0](n, k)[0]
             self._lwork = int(lwork)  # the default workspace is unblocked and twice as slow
+            self._upper = np.triu(np.ones((k, k), dtype=V.dtype))
 
     def multiply(self, J: Any) -> None:
         self.V = J @ self.V
@@ -106,7 +107,7 @@ class HouseholderFrame(Frame):
         k = V.shape[1]
         packed, tau, _, _ = self._geqrf(V, lwork=self._lwork)
         pivots = packed.diagonal()[:k].copy()
-        largest = np.abs(np.triu(packed[:k])).max()
+        largest = np.abs(packed[:k] * self._upper).max()
         Q, _, _ = self._orgqr(packed, tau, lwork=self._lwork, overwrite_a=1)
         Q *= np.where(pivots < 0, -1, 1).astype(V.dtype)
         return Q, pivots, largest

@@ -39,6 +39,20 @@ def move_like(x: Any, like: Any) -> Any:
     return xp.asarray(x, dtype=like.dtype, device=array_api_compat.device(like))
 
 
+def device_of(x: Any) -> dict[str, Any]:
+    """Return the keyword that makes a new array where ``x`` lives."""
+    return {} if isinstance(x, np.ndarray) else {"device": array_api_compat.device(x)}
+
+
+def as_array(value: Any, x: Any) -> Any:
+    """Return tuples, lists and foreign arrays as arrays in the namespace of ``x``, their own dtype kept."""
+    if isinstance(value, type(x)):
+        return value
+    if isinstance(x, np.ndarray):
+        return np.asarray(value)
+    return namespace(x).asarray(value, **device_of(x))
+
+
 def machine_epsilon(x: Any) -> float:
     """Return the spacing of floating point numbers at one in the dtype of ``x``."""
     return float(namespace(x).finfo(x.dtype).eps)

@@ -16,9 +16,9 @@ import numpy as np
 
 from dynet.errors import DivergenceError, InputError
 from dynet.kernels.frames import FRAMES
-from dynet.kernels.namespace import is_numpy, namespace, to_numpy
+from dynet.kernels.namespace import as_array, is_numpy, namespace, to_numpy
 from dynet.systems.compiled import TUPLES_UP_TO, CompiledParts
-from dynet.systems.runge_kutta import as_array, as_multiplier
+from dynet.systems.runge_kutta import as_multiplier
 
 #: The automatic interval lets pivots of one factorisation differ by this factor at most.
 _RESOLUTION_KEPT = 1e-8
@@ -86,7 +86,7 @@ class Sequences(Engine):
         self._n_threads = min(len(engines), os.cpu_count() or 1) if threads else 1
 
     @property
-    def interval(self) -> int:  # type: ignore[override]
+    def interval(self) -> int:
         """Shortest interval that a sequence has come down to."""
         return min(engine.interval for engine in self.engines)
 

@@ -8,14 +8,14 @@ import numpy as np
 
 from dynet._validate import Faults, shown
 from dynet.errors import DivergenceError, InputError
-from dynet.kernels.namespace import is_numpy, move_like, namespace, to_numpy
+from dynet.kernels.namespace import as_array, is_numpy, move_like, namespace, to_numpy
 from dynet.lyapunov.engines import Problem, not_compilable, tuples_allowed
 from dynet.systems.check import compare_jacobian, is_float_array
 from dynet.systems.compiled import CompiledParts, compiled_parts
 from dynet.systems.flow import Flow
 from dynet.systems.jitted import is_jitted
 from dynet.systems.map import Map
-from dynet.systems.runge_kutta import as_array, as_multiplier
+from dynet.systems.runge_kutta import as_multiplier
 from dynet.systems.unit_names import unit_coords
 from dynet.typing import ArrayLike, Rng
 

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from dynet.errors import InputError
-from dynet.kernels.namespace import machine_epsilon, move_like, namespace, to_numpy
+from dynet.kernels.namespace import as_array, machine_epsilon, move_like, namespace, to_numpy
 from dynet.systems.map import Map
-from dynet.systems.runge_kutta import as_array, as_multiplier
+from dynet.systems.runge_kutta import as_multiplier
 from dynet.typing import Array, ArrayLike, Rng
 
 __all__ = ["check_jacobian"]

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from dynet.errors import InputError
-from dynet.kernels.namespace import machine_epsilon, namespace
-from dynet.systems.operators import Operator, _on
+from dynet.kernels.namespace import as_array, device_of, machine_epsilon, namespace
+from dynet.systems.operators import Operator
 from dynet.typing import Array, StepFunction
 
 __all__ = ["FiniteDifference", "finite_difference"]
@@ -83,26 +83,31 @@ class DifferenceOperator(Operator):
     def __matmul__(self, V: Array) -> Array:
         xp = namespace(self.x)
         # columns are measured in the size of each unit, so that no unit is shifted by more than its step
-        sizes = xp.abs(self.x)
-        sizes = xp.where(sizes > self.jac.scale, sizes, xp.ones_like(sizes) * self.jac.scale)
+        sizes = xp.clip(xp.abs(self.x), min=self.jac.scale)
         lengths = xp.max(xp.abs(V) / sizes[..., None], axis=-2)
         lengths = xp.where(lengths == 0, xp.ones_like(lengths), lengths)
         h = machine_epsilon(self.x) ** (1 / 3) / lengths
-        shifts = xp.moveaxis(V * h[..., None, :], -1, 0)  # (k, ..., n)
-        difference = self._evaluate(self.x + shifts) - self._evaluate(self.x - shifts)
-        return xp.moveaxis(difference, 0, -1) / (2 * h[..., None, :])
+        shifts = V * h[..., None, :]
+        columns = self._all_columns(shifts) if self.jac.vectorized else self._each_column(shifts)
+        return columns / (2 * h[..., None, :])
 
-    def _evaluate(self, states: Array) -> Array:
+    def _all_columns(self, shifts: Array) -> Array:
+        xp = namespace(shifts)
         function, t, u, p = self.jac.function, self.t, self.u, self.p
-        if self.jac.vectorized:
-            return function(t, states, u, p)
-        xp = namespace(states)
-        rows = [function(t, states[i, ...], u, p) for i in range(states.shape[0])]
-        return xp.stack([xp.asarray(row, dtype=states.dtype, **_on(states)) for row in rows])
+        moved = xp.moveaxis(shifts, -1, 0)  # (k, ..., n)
+        return xp.moveaxis(function(t, self.x + moved, u, p) - function(t, self.x - moved, u, p), 0, -1)
+
+    def _each_column(self, shifts: Array) -> Array:
+        function, t, x, u, p = self.jac.function, self.t, self.x, self.u, self.p
+        columns = []
+        for j in range(shifts.shape[-1]):
+            shift = shifts[:, j]
+            columns.append(as_array(function(t, x + shift, u, p), x) - as_array(function(t, x - shift, u, p), x))
+        return namespace(x).stack(columns, axis=-1)
 
     def assemble(self) -> Array:
         identity = np.eye(self.shape[-1])
-        return self @ namespace(self.x).asarray(identity, dtype=self.x.dtype, **_on(self.x))
+        return self @ namespace(self.x).asarray(identity, dtype=self.x.dtype, **device_of(self.x))
 
     def transpose(self) -> Any:
         return self.assemble().mT

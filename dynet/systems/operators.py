@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from dynet.kernels.namespace import namespace
+from dynet.kernels.namespace import device_of, namespace
 from dynet.typing import Array
 
 __all__ = [
@@ -55,12 +55,8 @@ class Operator(ABC):
         """Return the matrix, (..., rows, columns)."""
         held = self.prototype
         xp = namespace(held)
-        identity = xp.eye(self.shape[-1], dtype=held.dtype, **_on(held))
+        identity = xp.eye(self.shape[-1], dtype=held.dtype, **device_of(held))
         return self @ identity
-
-
-def _on(held: Array) -> dict[str, Any]:
-    return {} if isinstance(held, np.ndarray) else {"device": held.device}
 
 
 def transpose(J: Any) -> Any:
@@ -164,7 +160,7 @@ class ScaledSum(Operator):
         if self.diagonal is None:
             return dense
         xp = namespace(dense)
-        identity = xp.eye(self.shape[-1], dtype=dense.dtype, **_on(dense))
+        identity = xp.eye(self.shape[-1], dtype=dense.dtype, **device_of(dense))
         return dense + self.diagonal[..., None] * identity
 
 

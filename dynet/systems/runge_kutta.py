@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
-from dynet.kernels.namespace import is_numpy, namespace
-from dynet.systems.operators import RungeKutta, _on
+from dynet.kernels.namespace import as_array
+from dynet.systems.operators import RungeKutta
 from dynet.typing import Array, JacobianFunction, StepFunction
 
 #: Butcher tableaus: A (strictly lower triangular), b, c.
@@ -64,15 +62,6 @@ def _stages(step: RungeKuttaStep, t: float, x: Array, u: Array, p: Any) -> tuple
     for weight, slope in zip(b, slopes, strict=True):
         x_next = x_next + (h * weight) * slope
     return states, x_next
-
-
-def as_array(value: Any, x: Array) -> Array:
-    """Return tuples, lists and foreign arrays as arrays in the namespace of ``x`` (their own dtype kept)."""
-    if isinstance(value, type(x)):
-        return value
-    if is_numpy(x):
-        return np.asarray(value)
-    return namespace(x).asarray(value, **_on(x))
 
 
 def as_multiplier(J: Any, x: Array) -> Any:

@@ -10,11 +10,10 @@ import xarray as xr
 from dynet._labels import trajectory_dataset
 from dynet._validate import Faults
 from dynet.errors import DivergenceError
-from dynet.kernels.namespace import is_numpy, move_like, namespace, to_numpy
+from dynet.kernels.namespace import as_array, is_numpy, move_like, namespace, to_numpy
 from dynet.systems.compiled import TUPLES_UP_TO, compiled_parts
 from dynet.systems.flow import Flow
 from dynet.systems.map import Map
-from dynet.systems.runge_kutta import as_array
 from dynet.systems.unit_names import unit_coords
 from dynet.typing import ArrayLike
 

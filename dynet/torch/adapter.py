@@ -30,9 +30,9 @@ CELLS: dict[str, tuple[str, Callable[[], Cell]]] = {
 RECURRENT = (nn.RNNBase, nn.RNNCellBase)
 BIDIRECTIONAL = (
     "{where} is bidirectional: the backward direction reads the inputs from their end, so no step forwards "
-    "in time gives the whole state. Analyse each direction by itself: from_state_dict with the keys that end "
-    "in _reverse left out, or with only those, renamed without it and given the reversed inputs; or copy the "
-    "weights into a module with bidirectional=False"
+    "in time gives the whole state. Analyse each direction of the first layer by itself (those above read "
+    "both): from_state_dict with the keys that end in _reverse left out, or with only those, renamed without "
+    "it and given the reversed inputs; or copy the weights into a module with bidirectional=False"
 )
 PROJECTED = (
     "{where} has proj_size > 0 (weight_hr): its projection is not supported; give from_cell a cell that "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from contextlib import nullcontext
 from functools import cache, cached_property
 from typing import Any
 
@@ -146,7 +147,9 @@ class TorchFunction(ABC):
             k = part.shape[-1]
             states = x.detach().expand(k, B, n).reshape(k * B, n)
             inputs = u.detach().expand(k, *u.shape).reshape(k * B, u.shape[-1])
-            with torch.enable_grad():
+            # cuDNN's recurrent kernels have a reverse derivative in training mode only
+            native = torch.backends.cudnn.flags(enabled=False) if x.is_cuda else nullcontext()
+            with torch.enable_grad(), native:
                 states.requires_grad_()
                 y = self.rows(t, states, inputs, p)
             if not y.requires_grad:
