@@ -35,7 +35,7 @@ def move_like(x: Any, like: Any) -> Any:
         return np.asarray(to_numpy(x), dtype=like.dtype)
     xp = namespace(like)
     if isinstance(x, np.ndarray):
-        x = np.ascontiguousarray(x)
+        x = np.require(x, requirements=["C", "W"])  # torch takes no read-only arrays, such as broadcast ones
     return xp.asarray(x, dtype=like.dtype, device=array_api_compat.device(like))
 
 

@@ -7,6 +7,7 @@ from scipy import stats
 
 #: From this many sequences on, the scatter between them is the error bar.
 SEQUENCES_FOR_SCATTER = 5
+_HIGHEST_ORDER = 20
 
 
 def standard_error(growth: np.ndarray, weights: np.ndarray) -> np.ndarray:
@@ -80,19 +81,30 @@ def _variance_of_rate(growth: np.ndarray, durations: np.ndarray) -> np.ndarray:
 def _sum_variance(deviation: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the variance of the sum of a correlated series (block, ...), and its correlation time in blocks.
 
-    Geyer's initial monotone sequence: pairs of autocovariances are added while they are positive and fall.
+    An autoregression is fitted by Levinson's recursion, its order chosen by the corrected Akaike criterion;
+    the variance of a long sum is its spectral density at frequency zero, ``sigma^2 / (1 - sum phi)^2`` a block.
     """
     B = deviation.shape[0]
-    padded = np.fft.rfft(deviation, 2 * B, axis=0)
-    covariance = np.fft.irfft(np.abs(padded) ** 2, axis=0)[:B] / B
-    # the mean was taken from the same blocks
-    covariance *= B / (B - 1)
-    longest = max(2 * (B // 6), min(B, 2))
-    pairs = covariance[0:longest:2] + covariance[1:longest:2]
-    positive = np.logical_and.accumulate(pairs > 0, axis=0)
-    falling = np.minimum.accumulate(pairs, axis=0)
-    total = 2 * np.where(positive, falling, 0.0).sum(axis=0) - covariance[0]
-    # anticorrelated blocks (the zero exponent of a flow): the sum scatters no less than one block does
-    total = np.maximum(total, covariance[0] / B)
-    times = np.maximum(total / np.maximum(covariance[0], np.finfo(float).tiny), 1.0)
-    return B * total, times
+    spectrum = np.abs(np.fft.rfft(deviation, 2 * B, axis=0)) ** 2
+    covariance = np.fft.irfft(spectrum, axis=0)[:B] / B
+    tiny = np.finfo(float).tiny
+    innovation = np.maximum(covariance[0], tiny)
+    highest = min(B // 5, _HIGHEST_ORDER)
+    phi = np.zeros((highest + 1, *innovation.shape))
+    criterion = np.full(innovation.shape, np.inf)
+    density = innovation
+    for order in range(highest + 1):
+        if order:
+            predicted = (phi[1:order] * covariance[order - 1 : 0 : -1]).sum(axis=0)
+            reflection = (covariance[order] - predicted) / innovation
+            phi[1:order] = phi[1:order] - reflection * phi[order - 1 : 0 : -1]
+            phi[order] = reflection
+            innovation = np.maximum(innovation * (1 - reflection**2), tiny)
+        score = B * np.log(innovation) + 2 * (order + 1) * B / (B - order - 2) if B > order + 2 else np.inf
+        # the mean and the coefficients were taken from the same blocks
+        free = max(B - order - 1, 1)
+        candidate = innovation * B / free / (1 - phi[1 : order + 1].sum(axis=0)) ** 2
+        better = (score < criterion) | (order == 0)
+        criterion, density = np.where(better, score, criterion), np.where(better, candidate, density)
+    times = np.maximum(density / np.maximum(covariance[0] * B / max(B - 1, 1), tiny), 1.0)
+    return B * density, times

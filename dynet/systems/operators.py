@@ -311,14 +311,17 @@ class Layers(Operator):
         return blocks[0] if len(blocks) == 1 else namespace(V).concat(blocks, axis=-2)
 
     def _scatter(self, blocks: list[Array]) -> Array:
+        xp = namespace(blocks[0])
+        batch = np.broadcast_shapes(*(block.shape[:-2] for block in blocks))
         pieces = []
         for parts, block in zip(self.rows, blocks, strict=True):
+            block = xp.broadcast_to(block, (*batch, *block.shape[-2:]))
             start = 0
             for part in parts:
                 size = part.stop - part.start
                 pieces.append((part.start, block[..., start : start + size, :]))
                 start += size
-        return namespace(blocks[0]).concat([piece for _, piece in sorted(pieces, key=_first)], axis=-2)
+        return xp.concat([piece for _, piece in sorted(pieces, key=_first)], axis=-2)
 
     def __matmul__(self, V: Array) -> Array:
         out: list[Array] = []
@@ -375,7 +378,8 @@ def _add_to_head(block: Array, addition: Array) -> Array:
     if size == block.shape[-2]:
         return block + addition
     xp = namespace(block)
-    return xp.concat((block[..., :size, :] + addition, block[..., size:, :]), axis=-2)
+    head, tail = block[..., :size, :] + addition, block[..., size:, :]
+    return xp.concat((head, xp.broadcast_to(tail, (*head.shape[:-2], *tail.shape[-2:]))), axis=-2)
 
 
 class RungeKutta(Operator):

@@ -4,6 +4,8 @@ import mpmath
 import numpy as np
 import pytest
 
+from dynet._labels import spectrum_dataset
+
 
 def _exact_growth(jacobians, frame, digits=120):
     """Return log diag R of J_T ... J_1 V in many digits: no step is factored, nothing is rounded away."""
@@ -39,6 +41,34 @@ def _textbook_growth(step, jacobian, x, frame, n_steps, inputs=None, dt=1.0, par
         with np.errstate(divide="ignore"):
             rows.append(np.log(np.abs(np.diag(R))))
     return np.array(rows), x, V
+
+
+def _made(exponents, errors=None, *, n=None, blocks=None, time_unit="step", dt=1.0, attrs=None):
+    """A spectrum with these exponents and error bars; blocks (block, exponent) may be given instead."""
+    exponents = np.asarray(exponents, float)
+    k = exponents.size
+    errors = np.zeros(k) if errors is None else np.asarray(errors, float)
+    growth = np.broadcast_to(exponents, (1, 50, k)).copy() if blocks is None else np.asarray(blocks, float)[None]
+    durations = np.ones(growth.shape[:2])
+    n = k if n is None else n
+    return spectrum_dataset(
+        growth=growth,
+        durations=durations,
+        times=np.arange(1.0, growth.shape[1] + 1),
+        exponents=exponents,
+        standard_error=errors,
+        sequence_exponents=exponents[None],
+        running=np.cumsum(growth, axis=1) / np.arange(1, growth.shape[1] + 1)[:, None],
+        final_state=np.zeros((1, n)),
+        units={"unit": [str(i) for i in range(n)]},
+        time_unit=time_unit,
+        attrs={"dt": dt, "time_unit": time_unit, "state": "full", "initial_frame": "given", **(attrs or {})},
+    )
+
+
+@pytest.fixture(scope="session")
+def made():
+    return _made
 
 
 @pytest.fixture(scope="session")

@@ -31,10 +31,11 @@ def test_a_skew_tent_grows_by_its_entropy():
     ds = spectrum(zoo.skew_tent(0.3), [0.4], 2_000_000, n_transient=100)
     error = float(ds.standard_error[0])
     assert abs(values(ds)[0] - 0.6108643020548935) < min(4 * error, 2e-3)
-    # the steps are independent: the error bar must be that of a mean of independent numbers
+    # the steps are independent: the error bar must be that of a mean of independent numbers; 200 blocks and
+    # their estimated autocorrelation leave it uncertain by some tens of percent, more upwards than downwards
     p = np.array([0.3, 0.7])
     sd = np.sqrt(np.sum(p * np.log(p) ** 2) - np.sum(p * np.log(p)) ** 2)
-    assert error == pytest.approx(sd / np.sqrt(2_000_000), rel=0.3)
+    assert 0.75 < error / (sd / np.sqrt(2_000_000)) < 2
 
 
 def test_a_skew_baker_map_grows_by_its_entropy():
@@ -71,17 +72,18 @@ def test_the_lorenz_system_has_its_published_exponents():
     error = ds.standard_error.values
     assert (error[[0, 2]] < 3e-3).all()
     assert (np.abs(values(ds) - [0.9056, 0.0, -14.5723]) < 4 * error + 2e-4).all()
-    np.testing.assert_allclose(values(ds).sum(), -41 / 3, rtol=0, atol=2e-6)
+    np.testing.assert_allclose(values(ds).sum(), -41 / 3, rtol=0, atol=1e-5)
 
 
 def test_the_sum_of_lorenz_exponents_approaches_the_divergence_at_fourth_order():
     flow = zoo.lorenz63()
     gaps = []
-    for dt in (0.01, 0.005):
+    for dt in (0.005, 0.0025):
         ds = spectrum(flow.to_map(dt), [1.0, 1.0, 20.0], int(200 / dt), n_transient=int(20 / dt))
         gaps.append(abs(values(ds).sum() + 41 / 3))
-    assert gaps[0] < 1e-4
-    assert gaps[1] < gaps[0] / 10
+    assert gaps[0] < 1e-5
+    assert gaps[1] < 1e-6
+    assert 10 < gaps[0] / gaps[1] < 22
 
 
 def test_every_block_of_lorenz_grows_by_the_determinants_of_its_steps():

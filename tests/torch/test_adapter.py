@@ -183,10 +183,10 @@ def test_dtype_can_be_chosen(dtype):
 
 def test_half_precision_asks_for_a_dtype():
     module = make("gru").to(torch.float16)
-    with pytest.raises(InputError, match="weight_hh of layer 0 is torch.float16: give dtype="):
+    with pytest.raises(InputError, match=r"weight_hh of layer 0 is torch.float16: give dtype="):
         from_module(module)
     assert from_module(module, dtype=torch.float32).like.dtype == torch.float32
-    with pytest.raises(InputError, match="dtype=torch.float16: give torch.float64 or torch.float32"):
+    with pytest.raises(InputError, match=r"dtype=torch.float16: give torch.float64 or torch.float32"):
         from_module(module, dtype=torch.float16)
 
 
@@ -313,7 +313,7 @@ class TestEncode:
     @pytest.mark.parametrize("encode", [nn.Embedding(11, 5), lambda x: x[:, ::2, None], lambda x: None])
     def test_other_shapes_are_named(self, encode):
         system = from_module(make("gru"), encode=encode)
-        with pytest.raises(InputError, match="the network reads .2, 30, 3."):
+        with pytest.raises(InputError, match=r"the network reads .2, 30, 3."):
             system.step.encode(self.tokens)
 
     def test_training_mode_is_refused(self):
@@ -348,7 +348,7 @@ class TestSubmodules:
             from_module(Reader().eval())
 
     def test_none_leads_to_from_cell(self):
-        with pytest.raises(InputError, match="it holds no nn.RNN.*from_cell"):
+        with pytest.raises(InputError, match=r"it holds no nn.RNN.*from_cell"):
             from_module(nn.Linear(3, 3))
 
     @pytest.mark.parametrize(
@@ -367,7 +367,7 @@ class OwnForward(nn.GRU):
 
 class TestRefusals:
     def test_bidirectional(self):
-        with pytest.raises(InputError, match="bidirectional: the backward direction.*bidirectional=False"):
+        with pytest.raises(InputError, match=r"bidirectional: the backward direction.*bidirectional=False"):
             from_module(nn.GRU(2, 3, bidirectional=True))
 
     def test_projection(self):
@@ -375,7 +375,7 @@ class TestRefusals:
             from_module(nn.LSTM(2, 3, proj_size=2))
 
     def test_all_faults_at_once(self):
-        with pytest.raises(InputError, match="(?s)state='all'.*encode=3.*no submodule"):
+        with pytest.raises(InputError, match=r"(?s)state='all'.*encode=3.*no submodule"):
             from_module(Nested(), submodule="nets", encode=3, state="all")
 
     @pytest.mark.parametrize("kind", ["gru", "tanh"])
@@ -404,7 +404,7 @@ class TestRefusals:
     def test_weights_that_hooks_compute(self):
         module = make("gru")
         prune.random_unstructured(module, "weight_hh_l0", 0.5)
-        with pytest.raises(InputError, match="weight_hh_l0 of .* is computed by a hook: .*prune.remove"):
+        with pytest.raises(InputError, match=r"weight_hh_l0 of .* is computed by a hook: .*prune.remove"):
             from_module(module)
         prune.remove(module, "weight_hh_l0")
         from_module(module)

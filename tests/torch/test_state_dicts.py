@@ -130,7 +130,7 @@ class TestSeveral:
 
     def test_a_prefix_of_several(self):
         weights = nn.ModuleDict({"cells": nn.ModuleList([cell("gru"), cell("gru")])}).state_dict()
-        with pytest.raises(InputError, match="found GRU keys under 'cells.0.' and GRU keys under 'cells.1.'"):
+        with pytest.raises(InputError, match=r"found GRU keys under 'cells.0.' and GRU keys under 'cells.1.'"):
             from_state_dict(weights, prefix="cells")
         from_state_dict(weights, prefix="cells.1")
 
@@ -144,13 +144,13 @@ class TestRefusals:
         weights = nn.RNN(M, H).state_dict()
         with pytest.raises(InputError, match="is an RNN, whose weights do not tell: give nonlinearity="):
             from_state_dict(weights)
-        with pytest.raises(InputError, match='nonlinearity=.sin.: give one of "tanh", "relu"'):
+        with pytest.raises(InputError, match=r'nonlinearity=.sin.: give one of "tanh", "relu"'):
             from_state_dict(weights, nonlinearity="sin")
         with pytest.raises(InputError, match="the network is a GRU, which has none to choose"):
             from_state_dict(nn.GRU(M, H).state_dict(), nonlinearity="tanh")
 
     def test_bidirectional(self):
-        with pytest.raises(InputError, match="bidirectional.*_reverse"):
+        with pytest.raises(InputError, match=r"bidirectional.*_reverse"):
             from_state_dict(nn.GRU(M, H, bidirectional=True).state_dict())
 
     def test_the_ways_out_of_bidirectional(self):
@@ -208,7 +208,7 @@ class TestRefusals:
         ):
             module = nn.GRU(M, H)
             change(module)
-            with pytest.raises(InputError, match="parametrised or pruned.*from_module"):
+            with pytest.raises(InputError, match=r"parametrised or pruned.*from_module"):
                 from_state_dict({f"rnn.{name}": tensor for name, tensor in module.state_dict().items()})
 
     def test_prefix_that_is_no_text(self):

@@ -1,0 +1,147 @@
+"""Error bars against series whose scatter is known."""
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from dynet.lyapunov.convergence import SEQUENCES_FOR_SCATTER, sequence_rates, standard_error
+
+
+def ones(growth):
+    return np.ones(growth.shape[:2])
+
+
+def autoregressive(random, n, rho, series):
+    """Stationary AR(1) with unit variance."""
+    noise = random.standard_normal((series, n)) * np.sqrt(1 - rho**2)
+    x = np.empty((series, n))
+    x[:, 0] = random.standard_normal(series)
+    for t in range(1, n):
+        x[:, t] = rho * x[:, t - 1] + noise[:, t]
+    return x
+
+
+def errors_of(series, weights=None):
+    """Standard error of each row taken as a run of its own."""
+    return np.array([standard_error(row[None, :, None], np.ones((1, row.size)))[0] for row in series])
+
+
+def test_independent_blocks_have_the_error_of_a_mean():
+    x = np.random.default_rng(0).standard_normal((400, 200))
+    errors = errors_of(x)
+    assert np.median(errors) == pytest.approx(1 / np.sqrt(200), rel=0.25)
+
+
+@pytest.mark.parametrize("rho", [0.3, 0.6, 0.8])
+def test_correlated_blocks_have_the_error_of_fewer_independent_ones(rho):
+    n = 200
+    x = autoregressive(np.random.default_rng(1), n, rho, 400)
+    lags = np.arange(1, n)
+    exact = np.sqrt((1 + 2 * np.sum((1 - lags / n) * rho**lags)) / n)
+    assert np.median(errors_of(x)) == pytest.approx(exact, rel=0.25)
+    # without the correlation the bar would be far too short
+    assert exact > 1.3 / np.sqrt(n)
+
+
+def test_anticorrelated_blocks_have_a_smaller_error_than_independent_ones():
+    # growth along a flow is the difference of two bounded numbers: it telescopes
+    z = np.random.default_rng(2).standard_normal((200, 201))
+    errors = errors_of(np.diff(z, axis=1))
+    exact = np.sqrt(2) / 200
+    assert np.median(errors) < 3 * exact
+    assert np.median(errors) > exact / 3
+
+
+@pytest.mark.parametrize(("rho", "n"), [(0.0, 20), (0.0, 200), (0.5, 200)])
+def test_two_thirds_of_the_intervals_hold_the_truth(rho, n):
+    x = autoregressive(np.random.default_rng(3), n, rho, 1_000)
+    inside = np.abs(x.mean(axis=1)) < errors_of(x)
+    # 1000 trials scatter by 1.5 %; short correlated series may be off by some per cent more
+    assert 0.62 < inside.mean() < 0.80
+
+
+@pytest.mark.parametrize("S", [5, 8, 40])
+def test_two_thirds_of_the_intervals_from_sequences_hold_the_truth(S):
+    random = np.random.default_rng(4)
+    x = random.standard_normal((1_000, S, 10)) + random.standard_normal((1_000, S, 1))
+    inside = [abs(run.mean()) < standard_error(run[..., None], ones(run[..., None]))[0] for run in x]
+    assert 0.64 < np.mean(inside) < 0.73
+
+
+@pytest.mark.parametrize("S", [1, 2, 4])
+def test_few_sequences_pool_the_scatter_of_their_blocks(S):
+    x = np.random.default_rng(5).standard_normal((300, S, 100))
+    errors = [standard_error(run[..., None], ones(run[..., None]))[0] for run in x]
+    assert np.median(errors) == pytest.approx(1 / np.sqrt(100 * S), rel=0.25)
+
+
+def test_from_five_sequences_on_the_scatter_between_them_counts():
+    # sequences that differ much more than their blocks: the blocks know nothing of it
+    random = np.random.default_rng(6)
+    x = 10 * random.standard_normal((SEQUENCES_FOR_SCATTER, 1, 1)) + 1e-3 * random.standard_normal((5, 50, 1))
+    rates = x.mean(axis=(1, 2))
+    width = stats.t.ppf(stats.norm.cdf(1.0), 4)
+    np.testing.assert_allclose(standard_error(x, ones(x)), rates.std(ddof=1) / np.sqrt(5) * width, rtol=1e-12)
+    assert standard_error(x[:4], ones(x[:4]))[0] < 0.01
+
+
+def test_the_error_of_a_constant_growth_is_zero():
+    x = np.full((1, 30, 2), 0.7)
+    np.testing.assert_allclose(standard_error(x, ones(x)), 0.0, atol=1e-15)
+
+
+def test_the_error_scales_with_the_growth_and_the_unit_of_time():
+    x = np.random.default_rng(7).standard_normal((1, 60, 3))
+    base = standard_error(x, ones(x))
+    np.testing.assert_allclose(standard_error(3 * x, ones(x)), 3 * base, rtol=1e-12)
+    np.testing.assert_allclose(standard_error(x, 0.1 * ones(x)), 10 * base, rtol=1e-12)
+    np.testing.assert_allclose(standard_error(x + 5.0, ones(x)), base, rtol=1e-9)
+
+
+def test_one_block_leaves_the_error_unknown():
+    x = np.ones((1, 1, 2))
+    assert np.isposinf(standard_error(x, ones(x))).all()
+
+
+def test_minus_infinity_has_no_error_where_it_is_certain_and_an_unknown_one_where_it_is_not():
+    x = np.random.default_rng(8).standard_normal((2, 20, 3))
+    x[..., 1] = -np.inf
+    x[0, 4, 2] = -np.inf
+    for growth in (x, np.concatenate([x, x, x])):
+        error = standard_error(growth, ones(growth))
+        assert np.isfinite(error[0])
+        assert error[0] > 0
+        assert error[1] == 0.0
+        assert np.isposinf(error[2])
+
+
+def test_sequences_that_ended_do_not_count():
+    random = np.random.default_rng(9)
+    x, w = random.standard_normal((2, 40, 1)), np.ones((2, 40))
+    short, weights = x.copy(), w.copy()
+    short[1, 25:] = np.nan
+    weights[1, 25:] = 0.0
+    rates = sequence_rates(short, weights)
+    np.testing.assert_allclose(rates[:, 0], [x[0].mean(), x[1, :25].mean()], rtol=1e-14)
+    separate = [standard_error(x[:1], w[:1])[0], standard_error(x[1:, :25], w[1:, :25])[0]]
+    np.testing.assert_allclose(standard_error(short, weights)[0], np.hypot(*separate) / 2, rtol=1e-12)
+    # and minus infinity stays certain where the padding says nothing
+    short[1, :25] = -np.inf
+    short[0] = -np.inf
+    assert standard_error(short, weights)[0] == 0.0
+
+
+def test_rates_weigh_blocks_by_their_duration():
+    growth = np.array([[[1.0], [2.0], [6.0]]])
+    weights = np.array([[1.0, 1.0, 4.0]])
+    np.testing.assert_allclose(sequence_rates(growth, weights), [[1.5]])
+
+
+def test_a_short_last_block_does_not_spoil_the_error():
+    random = np.random.default_rng(10)
+    steps = random.standard_normal((300, 1005))
+    errors = []
+    for run in steps:
+        blocks = np.append(run[:1000].reshape(100, 10).sum(axis=1), run[1000:].sum())
+        errors.append(standard_error(blocks[None, :, None], np.append(np.full(100, 10.0), 5.0)[None])[0])
+    assert np.median(errors) == pytest.approx(1 / np.sqrt(1005), rel=0.25)
