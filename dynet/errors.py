@@ -52,6 +52,10 @@ class DivergenceError(DynetError, ArithmeticError):
         return _rebuild, (type(self), self.args[0], self.__dict__.copy())
 
 
+class NonFiniteStartError(DivergenceError, InputError):
+    """The start ``x0`` is not finite: an argument that cannot be used, and a state that has diverged."""
+
+
 class ConvergenceError(DynetError, ArithmeticError):
     """An iteration ended without reaching its tolerance.
 

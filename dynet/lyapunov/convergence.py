@@ -100,7 +100,7 @@ def _sum_variance(deviation: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
             phi[1:order] = phi[1:order] - reflection * phi[order - 1 : 0 : -1]
             phi[order] = reflection
             innovation = np.maximum(innovation * (1 - reflection**2), tiny)
-        score = B * np.log(innovation) + 2 * (order + 1) * B / (B - order - 2) if B > order + 2 else np.inf
+        score = B * np.log(innovation) + 2 * (order + 1) * B / (B - order - 2) if order + 2 < B else np.inf
         # the mean and the coefficients were taken from the same blocks
         free = max(B - order - 1, 1)
         candidate = innovation * B / free / (1 - phi[1 : order + 1].sum(axis=0)) ** 2

@@ -10,6 +10,7 @@ from dynet._validate import Faults, shown
 from dynet.errors import DivergenceError, InputError
 from dynet.kernels.namespace import as_array, is_numpy, move_like, namespace, to_numpy
 from dynet.lyapunov.engines import Problem, not_compilable, tuples_allowed
+from dynet.systems.arguments import start_and_inputs
 from dynet.systems.check import compare_jacobian, is_float_array
 from dynet.systems.compiled import CompiledParts, compiled_parts
 from dynet.systems.flow import Flow
@@ -62,15 +63,7 @@ def make_problem(
     faults.choice("frame", frame, ("auto", "qr", "lu"))
     faults.raise_if_any()
 
-    rows = _rows(faults, system, inputs, n_steps + n_transient)
-    start = _start(faults, system, x0, rows is not None)
-    faults.raise_if_any()
-    _check_limits(faults, system, n_steps + n_transient)
-    if rows is not None:
-        rows = _check_width(faults, system, rows)
-    faults.raise_if_any()
-    start, rows = _batch(faults, system, start, rows)
-    faults.raise_if_any()
+    start, rows = start_and_inputs(faults, system, x0, inputs, n_steps + n_transient, "n_transient + n_steps")
     if hasattr(system.step, "freeze"):
         start, rows = _freeze(system, start, rows, n_steps + n_transient)
     n = start.shape[-1]
@@ -107,113 +100,6 @@ def make_problem(
         numbers=list(range(start.shape[0])),
         qr_interval=None if qr_interval == "auto" else int(qr_interval),
     )
-
-
-def _rows(faults: Faults, system: Map, inputs: Any, n_rows: int) -> Any:
-    """Return the inputs as an array (time, channel) or (sequence, time, channel), or None."""
-    encode = getattr(system.step, "encode", None)
-    if inputs is None:
-        return None
-    if callable(inputs):
-        faults.add("inputs", inputs, "give an array; functions of time enter by system.with_input(function)")
-        return None
-    if encode is not None:
-        inputs = encode(inputs)
-    rows = inputs if hasattr(inputs, "detach") else faults.real_array("inputs", inputs)
-    if faults:
-        return rows
-    if rows.ndim not in (2, 3):
-        way_out = "give (time, channel) or (sequence, time, channel)"
-        if rows.ndim == 1:
-            way_out += "; a single channel is inputs[:, None]"
-        faults.add("inputs", rows if rows.ndim else inputs, way_out)
-    elif rows.shape[-2] != n_rows:
-        faults.say(
-            f"inputs has {rows.shape[-2]} rows; n_transient + n_steps need {n_rows}: give one row a step, or "
-            "change n_steps"
-        )
-    elif not bool(namespace(rows).all(namespace(rows).isfinite(rows))):
-        where = np.argwhere(~np.isfinite(to_numpy(rows)))[0].tolist()
-        faults.say(f"inputs is not finite at {where}: repair or leave out that row")
-    return rows
-
-
-def _start(faults: Faults, system: Map, x0: Any, driven: bool) -> Any:
-    """Return the start as a floating array (n,) or (sequence, n)."""
-    like = system.like
-    if x0 is None:
-        if like is None or not (driven or _limits(system)[0] is not None):
-            faults.say(
-                "x0 is None: give a start (n,); zeros stand in only for driven networks and recorded "
-                "Jacobians, because zero is often a fixed point"
-            )
-            return None
-        sequences = _limits(system)[1]
-        zero = like * 0
-        return zero if sequences is None else namespace(like).stack([zero] * sequences)
-    start = x0 if hasattr(x0, "detach") else faults.real_array("x0", x0)
-    if faults:
-        return start
-    if start.ndim not in (1, 2) or 0 in start.shape:
-        faults.add("x0", start if start.ndim else x0, "give a state (n,) or several (sequence, n)")
-        return start
-    if not bool(namespace(start).all(namespace(start).isfinite(start))):
-        where = np.argwhere(~np.isfinite(to_numpy(start)))[0].tolist()
-        raise DivergenceError(f"x0 is not finite at {where}: give a finite start", step=-1, unit=str(where[-1]))
-    if like is not None:
-        n = like.shape[-1]
-        widths = {n}
-        if hasattr(system.step, "freeze"):
-            widths.add(2 * n)
-        if start.shape[-1] not in widths:
-            faults.add("x0", start, f"the system has {n} units: give shape ({n},) or (sequence, {n})")
-            return start
-        start = move_like(start, like)
-    return start
-
-
-def _limits(system: Map) -> tuple[int | None, int | None]:
-    return system.limits()
-
-
-def _check_limits(faults: Faults, system: Map, n_rows: int) -> None:
-    held, _ = _limits(system)
-    if held is not None and n_rows > held:
-        faults.say(
-            f"the system holds {held} steps, but n_transient + n_steps = {n_rows}: make n_steps at most "
-            f"{held} less n_transient"
-        )
-
-
-def _check_width(faults: Faults, system: Map, rows: Any) -> Any:
-    n_channels = getattr(system.step, "n_channels", None)
-    if n_channels is not None:
-        expected = n_channels(system.params)
-        if rows.shape[-1] != expected:
-            reads = f"reads {expected} channels" if expected else "has no input weights"
-            faults.say(f"inputs has {rows.shape[-1]} channels, but the network {reads}")
-    return rows
-
-
-def _batch(faults: Faults, system: Map, start: Any, rows: Any) -> tuple[Any, Any]:
-    """Return start (sequence, n) and inputs (sequence, time, channel) of one number of sequences."""
-    n_starts = start.shape[0] if start.ndim == 2 else None
-    n_inputs = rows.shape[0] if rows is not None and rows.ndim == 3 else None
-    held = _limits(system)[1]
-    counts = {"x0": n_starts, "inputs": n_inputs, "the recorded Jacobians": held}
-    given = {name: count for name, count in counts.items() if count is not None}
-    S = max(given.values(), default=1)
-    if any(count != S for count in given.values()):
-        listed = ", ".join(f"{name} has {count}" for name, count in given.items())
-        faults.say(f"numbers of sequences differ: {listed}: give one of them without sequence axis, or equal ones")
-        return start, rows
-    xp = namespace(start)
-    if start.ndim == 1:
-        start = xp.broadcast_to(start, (S, start.shape[0]))
-        start = start.copy() if is_numpy(start) else start.clone()
-    if rows is not None and rows.ndim == 2:
-        rows = namespace(rows).broadcast_to(rows, (S, *rows.shape))
-    return start, rows
 
 
 def _freeze(system: Map, start: Any, rows: Any, n_rows: int) -> tuple[Any, Any]:

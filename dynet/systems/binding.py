@@ -47,6 +47,7 @@ class BoundInput:
 
     def __call__(self, t: float, x: Array, u: Array, p: Any) -> Any:
         row = self.signal(t) if callable(self.signal) else self.signal
+        row = row.reshape(1) if hasattr(row, "reshape") and not row.shape else row
         return self.function(t, x, move_like(np.atleast_1d(row) if np.isscalar(row) else row, x), p)
 
 

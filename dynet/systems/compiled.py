@@ -43,6 +43,8 @@ def compiled_parts(system: Any, *, tangent: bool = True) -> CompiledParts | None
         return None
     kind, f, df = found
     if signal is not None:
+        if callable(signal) and kind in ("euler", "rk4"):
+            return None  # bound to the map of a step, it is held over the step: not what the stages would read
         bound_f, bound_df = _bind(f, signal), _bind(df, signal)
         if bound_f is None or bound_df is None:
             return None

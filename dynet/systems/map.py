@@ -172,7 +172,7 @@ def _unlimited(params: Any) -> tuple[None, None]:
 def changed_params(old: Any, new: Any, changes: dict[str, Any]) -> Any:
     """Return ``new``, or ``old`` with named entries changed."""
     if not changes:
-        return new
+        return old if new is None else new
     faults = Faults()
     if new is not None:
         faults.add("params", type(new).__name__, "give new parameters or named changes, not both")

@@ -10,7 +10,8 @@ import xarray as xr
 from dynet._labels import trajectory_dataset
 from dynet._validate import Faults
 from dynet.errors import DivergenceError
-from dynet.kernels.namespace import as_array, is_numpy, move_like, namespace, to_numpy
+from dynet.kernels.namespace import as_array, is_numpy, move_like, to_numpy
+from dynet.systems.arguments import start_and_inputs
 from dynet.systems.compiled import TUPLES_UP_TO, compiled_parts
 from dynet.systems.flow import Flow
 from dynet.systems.map import Map
@@ -67,30 +68,16 @@ def simulate(
     """
     faults = Faults()
     system, n_steps = _as_map(faults, system, n_steps, duration, dt)
-    start = x0 if hasattr(x0, "detach") else faults.real_array("x0", x0, finite=True)
-    faults.raise_if_any()
-    if start.ndim not in (1, 2) or 0 in start.shape:
-        faults.add("x0", start if start.ndim else x0, "give a state (n,) or several (sequence, n)")
-    elif system.like is not None:
-        if start.shape[-1] != system.like.shape[-1]:
-            faults.add("x0", start, f"the system has {system.like.shape[-1]} units")
-        else:
-            start = move_like(start, system.like)
-    encode = getattr(system.step, "encode", None)
-    rows = None
-    if inputs is not None:
-        rows = inputs if encode is None else encode(inputs)
-        rows = rows if hasattr(rows, "detach") else faults.real_array("inputs", rows, finite=True)
-        if rows.ndim not in (2, 3) or rows.shape[-2] != n_steps:
-            faults.add("inputs", rows, f"give (time, channel) or (sequence, time, channel), {n_steps} rows in time")
-    faults.raise_if_any()
-    held, _ = system.limits()
-    if held is not None and n_steps > held:
-        faults.add("n_steps", n_steps, f"the system holds {held} steps")
-        faults.raise_if_any()
+    batched = np.ndim(x0) == 2 or system.limits()[1] is not None
+    start, rows = start_and_inputs(faults, system, x0, inputs, n_steps, "n_steps")
+    batched = batched or start.shape[0] > 1 or getattr(inputs, "ndim", 0) == 3
     if rows is not None:
         rows = move_like(rows, start)
-    states, inputs_seen, batched = _run(system, start, rows, n_steps)
+    states = _run(system, start, rows, n_steps)
+    seen = None
+    if rows is not None:
+        padding = np.full((start.shape[0], 1, rows.shape[-1]), np.nan)
+        seen = np.concatenate([to_numpy(rows), padding], axis=1)
     units = unit_coords(system.units, states.shape[-1])
     finite = np.isfinite(states).all(axis=-1)
     if not finite.all():
@@ -105,7 +92,7 @@ def simulate(
         )
     attrs = {"title": "Trajectory", "dt": system.dt, "n_steps": n_steps, "time_unit": system.time_unit}
     times = np.arange(n_steps + 1) * system.dt
-    return trajectory_dataset(times, states, inputs_seen, units, system.time_unit, batched, attrs)
+    return trajectory_dataset(times, states, seen, units, system.time_unit, batched, attrs)
 
 
 def _as_map(
@@ -134,32 +121,17 @@ def _as_map(
     return system, int(n_steps)
 
 
-def _run(system: Map, start: Any, rows: Any, n_steps: int) -> tuple[np.ndarray, np.ndarray | None, bool]:
-    """Return states (sequence, time, n), inputs (sequence, time, channel) and whether there are sequences."""
-    batched = start.ndim == 2 or (rows is not None and rows.ndim == 3)
-    S = start.shape[0] if start.ndim == 2 else rows.shape[0] if batched else 1
-    if rows is not None and rows.ndim == 3 and rows.shape[0] != S:
-        faults = Faults()
-        faults.say(f"x0 has {S} sequences, inputs has {rows.shape[0]}: give equal numbers")
-        faults.raise_if_any()
-    xp = namespace(start)
-    starts = start if start.ndim == 2 else xp.broadcast_to(start, (S, start.shape[0]))
-    if rows is not None:
-        rows = rows if rows.ndim == 3 else xp.broadcast_to(rows, (S, *rows.shape))
-    parts = compiled_parts(system, tangent=False) if is_numpy(start) else None
+def _run(system: Map, starts: Any, rows: Any, n_steps: int) -> np.ndarray:
+    """Return the states (sequence, time, n)."""
+    parts = compiled_parts(system, tangent=False) if is_numpy(starts) else None
+    sequences = range(starts.shape[0])
     with np.errstate(over="ignore", invalid="ignore"):
         if parts is not None:
-            states = np.stack([_compiled(system, parts, starts, rows, s, n_steps) for s in range(S)])
-        elif system.vectorized:
-            states = _array(system, starts, rows, n_steps)
-        else:
-            states = np.stack(
-                [_array(system, starts[s, :], None if rows is None else rows[s, ...], n_steps) for s in range(S)]
-            )
-    seen = None
-    if rows is not None:
-        seen = np.concatenate([to_numpy(rows), np.full((S, 1, rows.shape[-1]), np.nan)], axis=1)
-    return states, seen, batched
+            return np.stack([_compiled(system, parts, starts, rows, s, n_steps) for s in sequences])
+        if system.vectorized:
+            return _array(system, starts, rows, n_steps)
+        alone = [(starts[s, :], None if rows is None else rows[s, ...]) for s in sequences]
+        return np.stack([_array(system, x, u, n_steps) for x, u in alone])
 
 
 def _array(system: Map, x: Any, rows: Any, n_steps: int) -> np.ndarray:
