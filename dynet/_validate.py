@@ -18,8 +18,8 @@ class Faults:
     def __init__(self) -> None:
         self._lines: list[str] = []
 
-    def __bool__(self) -> bool:
-        return bool(self._lines)
+    def __len__(self) -> int:
+        return len(self._lines)
 
     def add(self, name: str, value: Any, way_out: str) -> None:
         """Note that argument ``name`` has an unusable ``value``, and what to give instead."""

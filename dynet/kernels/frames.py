@@ -30,6 +30,8 @@ class Frame(ABC):
         self._largest: list[Any] = []
         self.shape = tuple(V.shape)
         self.epsilon = machine_epsilon(V)
+        #: smallest ratio of a pivot that is not zero to the largest of its factorisation, in the last block
+        self.worst = 1.0
 
     @abstractmethod
     def multiply(self, J: Any) -> None:
@@ -61,9 +63,11 @@ class Frame(ABC):
         largest = to_numpy(xp.stack(self._largest)).astype(np.float64)
         self._pivots.clear()
         self._largest.clear()
-        resolution = self.shape[-2] * self.epsilon * largest[..., None]
-        with np.errstate(divide="ignore"):
-            return np.log(np.where(pivots < resolution, 0.0, pivots)).sum(axis=0)
+        lost = pivots <= self.shape[-2] * self.epsilon * largest[..., None]
+        top = pivots.max(axis=-1, keepdims=True)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            self.worst = float(np.where(lost, 1.0, pivots / top).min())
+            return np.log(np.where(lost, 0.0, pivots)).sum(axis=0)
 
 
 class HouseholderFrame(Frame):

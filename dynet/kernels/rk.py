@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from dynet.kernels.small import like_state, multiply, plus_scaled, shifted
+from dynet.kernels.small import jacobian, like_state, multiply, plus_scaled, shifted
 
 # inlined before compilation: an array that crosses a call boundary costs two atomic operations
 _inline = njit(error_model="numpy", inline="always")
@@ -23,7 +23,7 @@ def map_step(f, t, x, u, p, dt):  # type: ignore[no-untyped-def]
 
 @_inline
 def map_tangent(f, df, t, x, V, out, K, stage, rows, cols, u, p, dt):  # type: ignore[no-untyped-def]
-    J = df(t, x, u, p)
+    J = jacobian(df(t, x, u, p))
     multiply(J, V, out, rows, cols)
     return like_state(f(t, x, u, p), x)
 
@@ -36,7 +36,7 @@ def linearized_step(f, t, x, u, p, dt):  # type: ignore[no-untyped-def]
 @_inline
 def linearized_tangent(f, df, t, x, V, out, K, stage, rows, cols, u, p, dt):  # type: ignore[no-untyped-def]
     y, J = f(t, x, u, p)
-    multiply(J, V, out, rows, cols)
+    multiply(jacobian(J), V, out, rows, cols)
     return like_state(y, x)
 
 
@@ -47,7 +47,7 @@ def euler_step(f, t, x, u, p, dt):  # type: ignore[no-untyped-def]
 
 @_inline
 def euler_tangent(f, df, t, x, V, out, K, stage, rows, cols, u, p, dt):  # type: ignore[no-untyped-def]
-    multiply(df(t, x, u, p), V, K, rows, cols)
+    multiply(jacobian(df(t, x, u, p)), V, K, rows, cols)
     _combine(out, V, dt, K, rows, cols)
     return plus_scaled(x, dt, f(t, x, u, p))
 
@@ -66,25 +66,25 @@ def rk4_step(f, t, x, u, p, dt):  # type: ignore[no-untyped-def]
 def rk4_tangent(f, df, t, x, V, out, K, stage, rows, cols, u, p, dt):  # type: ignore[no-untyped-def]
     half = 0.5 * dt
     k1 = f(t, x, u, p)
-    multiply(df(t, x, u, p), V, K, rows, cols)
+    multiply(jacobian(df(t, x, u, p)), V, K, rows, cols)
     _combine(out, V, dt / 6, K, rows, cols)
     _combine(stage, V, half, K, rows, cols)
 
     x2 = plus_scaled(x, half, k1)
     k2 = f(t + half, x2, u, p)
-    multiply(df(t + half, x2, u, p), stage, K, rows, cols)
+    multiply(jacobian(df(t + half, x2, u, p)), stage, K, rows, cols)
     _combine(out, out, dt / 3, K, rows, cols)
     _combine(stage, V, half, K, rows, cols)
 
     x3 = plus_scaled(x, half, k2)
     k3 = f(t + half, x3, u, p)
-    multiply(df(t + half, x3, u, p), stage, K, rows, cols)
+    multiply(jacobian(df(t + half, x3, u, p)), stage, K, rows, cols)
     _combine(out, out, dt / 3, K, rows, cols)
     _combine(stage, V, dt, K, rows, cols)
 
     x4 = plus_scaled(x, dt, k3)
     k4 = f(t + dt, x4, u, p)
-    multiply(df(t + dt, x4, u, p), stage, K, rows, cols)
+    multiply(jacobian(df(t + dt, x4, u, p)), stage, K, rows, cols)
     _combine(out, out, dt / 6, K, rows, cols)
     return _rk4_sum(x, dt, k1, k2, k3, k4)
 

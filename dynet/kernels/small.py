@@ -30,9 +30,10 @@ def _like_state(y, x):  # type: ignore[no-untyped-def]
     if isinstance(x, types.BaseTuple):
 
         def from_tuple(y, x):  # type: ignore[no-untyped-def]
+            entries = floats(y)
             out = x
             for i in range(len(x)):
-                out = tuple_setitem(out, i, y[i])
+                out = tuple_setitem(out, i, entries[i])
             return out
 
         return from_tuple
@@ -46,6 +47,48 @@ def _like_state(y, x):  # type: ignore[no-untyped-def]
         return out
 
     return from_array
+
+
+def floats(row: Any) -> tuple[float, ...]:
+    """Return a tuple of numbers as floats: ``(1.0, 0)`` mixes types, which a loop cannot index."""
+    return tuple(float(entry) for entry in row)
+
+
+_FLOATS: dict[int, Any] = {
+    1: lambda row: (float(row[0]),),
+    2: lambda row: (float(row[0]), float(row[1])),
+    3: lambda row: (float(row[0]), float(row[1]), float(row[2])),
+    4: lambda row: (float(row[0]), float(row[1]), float(row[2]), float(row[3])),
+    5: lambda row: (float(row[0]), float(row[1]), float(row[2]), float(row[3]), float(row[4])),
+    6: lambda row: (float(row[0]), float(row[1]), float(row[2]), float(row[3]), float(row[4]), float(row[5])),
+}
+_ROWS: dict[int, Any] = {
+    1: lambda J: (floats(J[0]),),
+    2: lambda J: (floats(J[0]), floats(J[1])),
+    3: lambda J: (floats(J[0]), floats(J[1]), floats(J[2])),
+    4: lambda J: (floats(J[0]), floats(J[1]), floats(J[2]), floats(J[3])),
+    5: lambda J: (floats(J[0]), floats(J[1]), floats(J[2]), floats(J[3]), floats(J[4])),
+    6: lambda J: (floats(J[0]), floats(J[1]), floats(J[2]), floats(J[3]), floats(J[4]), floats(J[5])),
+}
+
+
+@overload(floats)
+def _floats(row):  # type: ignore[no-untyped-def]
+    if isinstance(row, types.UniTuple) and isinstance(row.dtype, types.Float):
+        return lambda row: row
+    return _FLOATS.get(len(row))
+
+
+def jacobian(J: Any) -> Any:
+    """Return a Jacobian as the loops index it: an array as it is, tuples as tuples of floats."""
+    return tuple(floats(row) for row in J) if isinstance(J, tuple) else J
+
+
+@overload(jacobian)
+def _jacobian(J):  # type: ignore[no-untyped-def]
+    if not isinstance(J, types.BaseTuple):
+        return lambda J: J
+    return _ROWS.get(len(J))
 
 
 def input_row(inputs: np.ndarray, step: int) -> np.ndarray:
@@ -89,9 +132,10 @@ def _plus_scaled(x, a, k):  # type: ignore[no-untyped-def]
     if isinstance(x, types.BaseTuple):
 
         def add_tuple(x, a, k):  # type: ignore[no-untyped-def]
+            slopes = floats(k)
             out = x
             for i in range(len(x)):
-                out = tuple_setitem(out, i, x[i] + a * k[i])
+                out = tuple_setitem(out, i, x[i] + a * slopes[i])
             return out
 
         return add_tuple

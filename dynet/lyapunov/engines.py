@@ -20,10 +20,10 @@ from dynet.kernels.namespace import as_array, is_numpy, namespace, to_numpy
 from dynet.systems.compiled import TUPLES_UP_TO, CompiledParts
 from dynet.systems.runge_kutta import as_multiplier
 
-#: The automatic interval lets pivots of one factorisation differ by this factor at most.
-_RESOLUTION_KEPT = 1e-8
-#: ... and is first chosen so that they differ by about this factor.
-_RESOLUTION_AIMED = 1e-4
+#: Between factorisations pivots may come to differ by the machine epsilon to this power ...
+_RESOLUTION_KEPT = 1 / 2
+#: ... and the automatic interval is first chosen so that they differ by the epsilon to this one.
+_RESOLUTION_AIMED = 1 / 4
 _LONGEST_INTERVAL = 100
 _PILOT_STEPS = 32
 
@@ -41,6 +41,7 @@ class Problem:
     names: list[str]
     frame_method: str
     numbers: list[int]  # of the sequences, as the caller counts them
+    n_rows: int  # steps of the run, transient included
     qr_interval: int | None  # None: automatic
 
     @property
@@ -131,10 +132,8 @@ class CompiledEngine(Engine):
             self._inputs = np.ascontiguousarray(problem.inputs[sequence])
         else:
             self._inputs = np.empty(0, dtype=x0.dtype)
-        self._automatic = problem.qr_interval is None
-        self.interval = problem.qr_interval or 1
-        if self._automatic:
-            self.interval = self._pilot()
+        self._epsilon = float(np.finfo(self._V.dtype).eps)
+        self.interval = self._pilot() if problem.qr_interval is None else problem.qr_interval
 
     def _run(self, first: int, n_steps: int, interval: int) -> tuple[np.ndarray, float]:
         parts, problem = self._parts, self._problem
@@ -160,13 +159,13 @@ class CompiledEngine(Engine):
     def _pilot(self) -> int:
         """Return an interval that suits the growth over the first steps; leave state and frame as they were."""
         x, V = self._x, self._V.copy()
-        steps = min(_PILOT_STEPS, len(self._inputs)) if self._inputs.ndim == 2 else _PILOT_STEPS
+        steps = min(_PILOT_STEPS, self._problem.n_rows)
         growth, _ = self._run(0, steps, 1)
         self._x, self._V = x, V
         if not np.isfinite(growth).all():
             return 1
         spread = max(growth.max() - growth.min(), np.abs(growth).max() / 10) / steps
-        aimed = -np.log(_RESOLUTION_AIMED)
+        aimed = -_RESOLUTION_AIMED * np.log(self._epsilon)
         return int(np.clip(aimed / max(spread, 1e-300), 1, _LONGEST_INTERVAL))
 
     def advance(self, first: int, n_steps: int) -> np.ndarray:
@@ -174,8 +173,7 @@ class CompiledEngine(Engine):
         while True:
             growth, worst = self._run(first, n_steps, self.interval)
             fine = _is_fine(growth) and np.isfinite(self._x).all()
-            if self.interval > 1 and self._automatic and (worst < _RESOLUTION_KEPT or not fine):
-                # too much of the frame's resolution was used up between factorisations: this block again
+            if self.interval > 1 and not (fine and _is_resolved(growth, worst, self._epsilon)):
                 self.interval //= 2
                 self._x, self._V = start, V.copy()
                 continue
@@ -230,6 +228,19 @@ class ArrayEngine(Engine):
 
     def advance(self, first: int, n_steps: int) -> np.ndarray:
         start, saved = self._x, self._frame.snapshot()
+        while True:
+            growth = self._grown(first, n_steps)
+            resolved = growth is not None and _is_resolved(growth, self._frame.worst, self._frame.epsilon)
+            if growth is not None and (resolved or self.interval == 1):
+                return growth.reshape(-1, growth.shape[-1])
+            self._x = start
+            self._frame.restore(saved)
+            if self.interval == 1:
+                self._find_divergence(first, n_steps)
+            self.interval //= 2
+
+    def _grown(self, first: int, n_steps: int) -> np.ndarray | None:
+        """Advance and return the growth, or None if something is not finite."""
         with np.errstate(over="ignore", invalid="ignore"):
             try:
                 for s in range(n_steps):
@@ -237,26 +248,22 @@ class ArrayEngine(Engine):
                     if (s + 1) % self.interval == 0 or s == n_steps - 1:
                         self._frame.factor()
                 growth = self._frame.collect()
-                fine = _is_fine(growth) and np.isfinite(to_numpy(self._x)).all()
             except (np.linalg.LinAlgError, ArithmeticError, RuntimeError):
                 # factorisations may refuse what is not finite; the replay tells, or raises what it was
-                fine = False
-            if not fine:
-                self._x = start
-                self._frame.restore(saved)
-                self._find_divergence(first, n_steps)
-        return growth.reshape(-1, growth.shape[-1])
+                return None
+        return growth if _is_fine(growth) and np.isfinite(to_numpy(self._x)).all() else None
 
     def _find_divergence(self, first: int, n_steps: int) -> None:
-        for step in range(first, first + n_steps):
-            self._step(step)
-            x, V = to_numpy(self._x), to_numpy(self._frame.basis())
-            states = x.reshape(-1, x.shape[-1])
-            frames = np.broadcast_to(V, (*x.shape[:-1], *V.shape[-2:])).reshape(-1, *V.shape[-2:])
-            for s in range(states.shape[0]):
-                _raise_if_diverged(states[s], frames[s], step, self._sequence + s, self._problem)
-            if (step - first + 1) % self.interval == 0:
-                self._frame.factor()
+        with np.errstate(over="ignore", invalid="ignore"):
+            for step in range(first, first + n_steps):
+                self._step(step)
+                x, V = to_numpy(self._x), to_numpy(self._frame.basis())
+                states = x.reshape(-1, x.shape[-1])
+                frames = np.broadcast_to(V, (*x.shape[:-1], *V.shape[-2:])).reshape(-1, *V.shape[-2:])
+                for s in range(states.shape[0]):
+                    _raise_if_diverged(states[s], frames[s], step, self._sequence + s, self._problem)
+                if (step - first + 1) % self.interval == 0:
+                    self._frame.factor()
         _raise_overflow(first, n_steps, self._sequence)
 
     def state(self) -> np.ndarray:
@@ -267,6 +274,11 @@ class ArrayEngine(Engine):
 def _is_fine(growth: np.ndarray) -> bool:
     """Tell growth that is finite, or -inf below resolution, from growth that is not a number."""
     return bool((np.isfinite(growth) | np.isneginf(growth)).all())
+
+
+def _is_resolved(growth: np.ndarray, worst: float, epsilon: float) -> bool:
+    """Tell whether a block was factored often enough: no pivot lost, none close to it."""
+    return bool(worst >= epsilon**_RESOLUTION_KEPT and not np.isneginf(growth).any())
 
 
 def _raise_if_diverged(

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from dynet._validate import Faults, shown
+from dynet._validate import Faults, is_number, shown
 from dynet.errors import DivergenceError, InputError
 from dynet.kernels.namespace import as_array, is_numpy, move_like, namespace, to_numpy
 from dynet.lyapunov.engines import Problem, not_compilable, tuples_allowed
@@ -52,15 +52,18 @@ def make_problem(
     frame: str,
     initial_frame: ArrayLike | None,
     rng: Rng,
+    tolerance: float | None,
     check: bool,
 ) -> Problem:
     """Check every argument of a spectrum and return the problem to run."""
     faults = Faults()
-    steps_fine = faults.integer("n_steps", n_steps, 1)
-    steps_fine &= faults.integer("n_transient", n_transient, 0)
+    faults.integer("n_steps", n_steps, 1)
+    faults.integer("n_transient", n_transient, 0)
     if qr_interval != "auto":
         faults.integer("qr_interval", qr_interval, 1, why=', or "auto"')
     faults.choice("frame", frame, ("auto", "qr", "lu"))
+    if tolerance is not None and not (is_number(tolerance) and tolerance > 0):
+        faults.add("tolerance", tolerance, "give a positive standard error to stop at")
     faults.raise_if_any()
 
     start, rows = start_and_inputs(faults, system, x0, inputs, n_steps + n_transient, "n_transient + n_steps")
@@ -69,6 +72,8 @@ def make_problem(
     n = start.shape[-1]
     if n_exponents is not None:
         faults.integer("n_exponents", n_exponents, 1, n, f" (the system has {n} units)")
+    V = _initial_frame(faults, initial_frame, n, n_exponents, rng)
+    names = [str(name) for name in unit_coords(system.units, n)["unit"]]
     faults.raise_if_any()
 
     # LU frames live in the array engine; asked for by name, it runs compiled functions one call at a time
@@ -76,11 +81,9 @@ def make_problem(
     if parts is not None and rows is not None and parts.row is not None:
         rows = None  # a bound input is the one that reaches the system
     first_row = start[0, :0] if rows is None else rows[0, 0, :]
-    start, tuples, frame_dtype = _settle(system, parts, start, first_row)
+    start, tuples, frame_dtype = _settle(system, parts, start, first_row, names)
     if rows is not None:
         rows = move_like(rows, start)
-    V = _initial_frame(faults, initial_frame, n, n_exponents, rng)
-    faults.raise_if_any()
     k = V.shape[1]
     if check:
         first = start if system.vectorized else start[0, :]
@@ -95,9 +98,10 @@ def make_problem(
         x0=start,
         frame=_cast(V, start, frame_dtype),
         inputs=rows,
-        names=[str(name) for name in unit_coords(system.units, n)["unit"]],
+        names=names,
         frame_method="qr" if parts is not None else frame,
         numbers=list(range(start.shape[0])),
+        n_rows=n_steps + n_transient,
         qr_interval=None if qr_interval == "auto" else int(qr_interval),
     )
 
@@ -111,7 +115,7 @@ def _freeze(system: Map, start: Any, rows: Any, n_rows: int) -> tuple[Any, Any]:
     return system.step.freeze(start, move_like(rows, start), system.params)  # type: ignore[attr-defined]
 
 
-def _settle(system: Map, parts: Any, start: Any, row: Any) -> tuple[Any, bool, Any]:
+def _settle(system: Map, parts: Any, start: Any, row: Any, names: list[str]) -> tuple[Any, bool, Any]:
     """Return the start in the dtype that the functions keep, whether they return tuples, and the frame's dtype."""
     tuples = False
     n = start.shape[-1]
@@ -122,9 +126,10 @@ def _settle(system: Map, parts: Any, start: Any, row: Any) -> tuple[Any, bool, A
         if parts is not None:
             y, J, tuples = _call_compiled(parts, x, u, system)
         else:
-            y, J = _call(system, x, u)
+            with np.errstate(over="ignore", invalid="ignore"):
+                y, J = _call(system, x, u)
         y, J = as_array(y, x), as_multiplier(J, x)
-        _check_result(y, J, x)
+        _check_result(y, J, x, names)
         wanted = y.dtype if is_float_array(y) else start.dtype
         if wanted == start.dtype:
             break
@@ -169,7 +174,7 @@ def _call_compiled(parts: CompiledParts, x: np.ndarray, u: np.ndarray, system: M
     raise not_compilable("step or jac", failure) from failure
 
 
-def _check_result(y: Any, J: Any, x: Any) -> None:
+def _check_result(y: Any, J: Any, x: Any, names: list[str]) -> None:
     n = x.shape[-1]
     faults = Faults()
     if tuple(y.shape) != tuple(x.shape):
@@ -178,20 +183,23 @@ def _check_result(y: Any, J: Any, x: Any) -> None:
     if shape is None or tuple(shape[-2:]) != (n, n):
         found = shown(J) if shape is None else f"shape {tuple(shape)}"
         faults.say(f"jac returned {found}: give something of shape ({n}, {n}) that multiplies")
+    for name, value in (("step", y), ("jac", J)):
+        if "complex" in str(getattr(value, "dtype", "")):
+            faults.say(f"{name} returned complex numbers: split the state into real and imaginary parts")
     faults.raise_if_any()
     if not np.isfinite(to_numpy(y)).all():
         where = np.argwhere(~np.isfinite(to_numpy(y)))[0]
         raise DivergenceError(
-            f"the first step is not finite in unit {where[-1]}: check x0, the parameters and dt",
+            f"the first step is not finite in unit {names[where[-1]]}: check x0, the parameters and dt",
             step=0,
-            unit=str(where[-1]),
+            unit=names[where[-1]],
         )
     if isinstance(J, np.ndarray) and not np.isfinite(J).all():
         where = np.argwhere(~np.isfinite(J))[0].tolist()
         raise DivergenceError(
             f"jac is not finite at the start, first in entry {where}: check jac, x0 and the parameters",
             step=0,
-            unit=str(where[-2]),
+            unit=names[where[-2]],
         )
 
 
@@ -224,8 +232,10 @@ def _plain(system: Map) -> Any:
 
 def _initial_frame(faults: Faults, initial_frame: Any, n: int, n_exponents: int | None, rng: Rng) -> np.ndarray:
     """Return the orthonormal frame (n, k) that every sequence starts with, in float64."""
+    known = len(faults)
+    wanted = n_exponents if isinstance(n_exponents, int | np.integer) and 1 <= n_exponents <= n else None
     if initial_frame is None:
-        k = n if n_exponents is None else int(n_exponents)
+        k = n if wanted is None else int(wanted)
         V = np.random.default_rng(0 if rng is None else rng).standard_normal((n, k))
     else:
         V = (
@@ -233,11 +243,11 @@ def _initial_frame(faults: Faults, initial_frame: Any, n: int, n_exponents: int 
             if hasattr(initial_frame, "detach")
             else faults.real_array("initial_frame", initial_frame, finite=True)
         )
-        if faults:
+        if len(faults) > known:
             return V
-        k = V.shape[-1] if n_exponents is None else int(n_exponents)
+        k = wanted if wanted is not None else V.shape[-1] if V.ndim else 0
         if V.ndim != 2 or V.shape != (n, k):
-            faults.add("initial_frame", V, f"give shape ({n}, {k if n_exponents is not None else 'k'})")
+            faults.add("initial_frame", V, f"give shape ({n}, {k if wanted is not None else 'k'})")
             return V
         if k > n or np.linalg.matrix_rank(V) < k:
             faults.add("initial_frame", V, "its columns must be linearly independent")

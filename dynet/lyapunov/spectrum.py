@@ -10,7 +10,7 @@ import xarray as xr
 from threadpoolctl import threadpool_limits
 
 from dynet._labels import spectrum_dataset
-from dynet._validate import Faults, is_number
+from dynet._validate import Faults
 from dynet.kernels.namespace import to_numpy
 from dynet.lyapunov.convergence import sequence_rates, standard_error
 from dynet.lyapunov.engines import Engine, Problem, make_engine
@@ -72,7 +72,8 @@ def lyapunov_spectrum(
         Steps before, in which state and frame settle and nothing is counted.
     qr_interval : int or "auto"
         Steps between factorisations. "auto": in the compiled loop as many as keep the frame well resolved,
-        otherwise 1.
+        otherwise 1. An interval after which the frame would be lost to rounding is halved until it is not;
+        ``attrs["qr_interval"]`` is what was used in the end.
     tolerance : float, optional
         Stop as soon as every standard error is below it (at least 20 blocks); ``n_steps`` is then the most.
     frame : {"auto", "qr", "lu"}
@@ -123,11 +124,6 @@ def lyapunov_spectrum(
     True
     """
     system = require_map(system)
-    if tolerance is not None and not (is_number(tolerance) and tolerance > 0):
-        faults = Faults()
-        faults.add("tolerance", tolerance, "give a positive standard error to stop at")
-        faults.raise_if_any()
-
     problem = make_problem(
         system,
         x0,
@@ -139,6 +135,7 @@ def lyapunov_spectrum(
         frame=frame,
         initial_frame=initial_frame,
         rng=rng,
+        tolerance=tolerance,
         check=check,
     )
     counts = np.full(problem.x0.shape[0], n_steps + n_transient)
@@ -248,6 +245,7 @@ def _part(problem: Problem, rows: np.ndarray, length: int) -> Problem:
         x0=problem.x0[rows, :],
         inputs=None if inputs is None else inputs[rows, :length, ...],
         numbers=[int(row) for row in rows],
+        n_rows=length,
     )
 
 

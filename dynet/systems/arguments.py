@@ -10,6 +10,7 @@ from dynet._validate import Faults
 from dynet.errors import NonFiniteStartError
 from dynet.kernels.namespace import is_numpy, move_like, namespace, to_numpy
 from dynet.systems.map import Map
+from dynet.systems.unit_names import unit_coords
 
 
 def start_and_inputs(faults: Faults, system: Map, x0: Any, inputs: Any, n_rows: int, steps: str) -> tuple[Any, Any]:
@@ -19,11 +20,8 @@ def start_and_inputs(faults: Faults, system: Map, x0: Any, inputs: Any, n_rows: 
     applied to the inputs.
     """
     rows = _rows(faults, system, inputs, n_rows, steps)
-    start = _start(faults, system, x0, rows is not None)
-    faults.raise_if_any()
+    start = _start(faults, system, x0, inputs is not None)
     _check_limits(faults, system, n_rows, steps)
-    if rows is not None:
-        _check_width(faults, system, rows)
     faults.raise_if_any()
     start, rows = _batch(faults, system, start, rows)
     faults.raise_if_any()
@@ -40,8 +38,9 @@ def _rows(faults: Faults, system: Map, inputs: Any, n_rows: int, steps: str) -> 
         return None
     if encode is not None:
         inputs = encode(inputs)
+    known = len(faults)
     rows = inputs if hasattr(inputs, "detach") else faults.real_array("inputs", inputs)
-    if faults:
+    if len(faults) > known:
         return rows
     if rows.ndim not in (2, 3):
         way_out = "give (time, channel) or (sequence, time, channel)"
@@ -55,6 +54,8 @@ def _rows(faults: Faults, system: Map, inputs: Any, n_rows: int, steps: str) -> 
     elif not bool(namespace(rows).all(namespace(rows).isfinite(rows))):
         where = np.argwhere(~np.isfinite(to_numpy(rows)))[0].tolist()
         faults.say(f"inputs is not finite at {where}: repair or leave out that row")
+    if rows.ndim:
+        check_width(faults, system, rows)
     return rows
 
 
@@ -71,15 +72,17 @@ def _start(faults: Faults, system: Map, x0: Any, driven: bool) -> Any:
         sequences = system.limits()[1]
         zero = like * 0
         return zero if sequences is None else namespace(like).stack([zero] * sequences)
+    known = len(faults)
     start = x0 if hasattr(x0, "detach") else faults.real_array("x0", x0)
-    if faults:
+    if len(faults) > known:
         return start
     if start.ndim not in (1, 2) or 0 in start.shape:
         faults.add("x0", start if start.ndim else x0, "give a state (n,) or several (sequence, n)")
         return start
     if not bool(namespace(start).all(namespace(start).isfinite(start))):
         where = np.argwhere(~np.isfinite(to_numpy(start)))[0].tolist()
-        raise NonFiniteStartError(f"x0 is not finite at {where}: give a finite start", step=-1, unit=str(where[-1]))
+        unit = unit_coords(system.units, start.shape[-1])["unit"][where[-1]]
+        raise NonFiniteStartError(f"x0 is not finite in unit {unit}: give a finite start", step=-1, unit=str(unit))
     if like is not None:
         n = like.shape[-1]
         widths = {n}
@@ -98,7 +101,8 @@ def _check_limits(faults: Faults, system: Map, n_rows: int, steps: str) -> None:
         faults.say(f"the system holds {held} steps, but {steps} = {n_rows}: take fewer")
 
 
-def _check_width(faults: Faults, system: Map, rows: Any) -> None:
+def check_width(faults: Faults, system: Map, rows: Any) -> None:
+    """Note a fault if the network of a system reads another number of channels."""
     n_channels = getattr(system.step, "n_channels", None)
     if n_channels is not None:
         expected = n_channels(system.params)

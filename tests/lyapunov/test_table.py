@@ -62,7 +62,9 @@ def test_the_sign_of_the_largest_exponent_is_told_in_words(made, value, error, w
     assert row["verdict"] == words
     assert row["value"] == value
     if np.isfinite(value) and np.isfinite(error):
-        np.testing.assert_allclose([row["lower"], row["upper"]], [value - 1.95996 * error, value + 1.95996 * error], rtol=1e-4)
+        np.testing.assert_allclose(
+            [row["lower"], row["upper"]], [value - 1.95996 * error, value + 1.95996 * error], rtol=1e-4
+        )
 
 
 def test_the_rows_of_a_spectrum_hold_the_numbers_of_its_functions():

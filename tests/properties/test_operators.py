@@ -1,5 +1,7 @@
 """Algebra that every Jacobian operator must obey, for any sizes and weights."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -52,17 +54,17 @@ def build(kind, random, n, batch):
     if kind in ("layers", "flow layers"):
         sizes = [int(m) for m in random.integers(1, 4, size=random.integers(2, 4))]
         ends = np.cumsum([0, *sizes])
-        rows = tuple((slice(int(a), int(b)),) for a, b in zip(ends, ends[1:], strict=False))
+        rows = tuple((slice(int(a), int(b)),) for a, b in pairwise(ends))
         states = tuple(scaled_sum(random, m, m, batch) for m in sizes)
-        inputs = tuple(scaled_sum(random, a, b, batch) for b, a in zip(sizes, sizes[1:], strict=False))
+        inputs = tuple(scaled_sum(random, a, b, batch) for b, a in pairwise(sizes))
         return Layers(states, inputs, rows, cascade=kind == "layers")
     if kind == "lstm layers":
         sizes = [int(m) for m in random.integers(1, 4, size=random.integers(2, 4))]
         ends = np.cumsum([0, *sizes, *sizes])
-        slices = [slice(int(a), int(b)) for a, b in zip(ends, ends[1:], strict=False)]
+        slices = [slice(int(a), int(b)) for a, b in pairwise(ends)]
         rows = tuple((slices[i], slices[i + len(sizes)]) for i in range(len(sizes)))
         states = tuple(gated(random, m, m, batch) for m in sizes)
-        inputs = tuple(gated(random, a, b, batch, forget=False) for b, a in zip(sizes, sizes[1:], strict=False))
+        inputs = tuple(gated(random, a, b, batch, forget=False) for b, a in pairwise(sizes))
         return Layers(states, inputs, rows, cascade=True)
     if kind == "runge-kutta of sums":
         parts = tuple(scaled_sum(random, n, n, batch) for _ in range(4))

@@ -18,7 +18,9 @@ def jacobian(t, x, u, p):
 
 @pytest.mark.parametrize("scale", [1e-9, 1e-6, 1.0, 1e6])
 def test_the_right_jacobian_passes_at_any_size_of_the_state(scale):
-    system = dynet.Map(lambda t, x, u, p: scale * step(t, x / scale, u, p), lambda t, x, u, p: jacobian(t, x / scale, u, p))
+    system = dynet.Map(
+        lambda t, x, u, p: scale * step(t, x / scale, u, p), lambda t, x, u, p: jacobian(t, x / scale, u, p)
+    )
     assert dynet.check_jacobian(system, scale * np.array([0.3, -0.2, 0.9])) < 1e-4
 
 
@@ -46,7 +48,9 @@ def test_a_wrong_jacobian_is_refused(wrong):
     with pytest.raises(dynet.InputError, match="transposed"):
         dynet.check_jacobian(dynet.Map(step, wrong), x, t=0.5)
     with pytest.raises(dynet.InputError, match="check=False"):
-        dynet.lyapunov_spectrum(dynet.Map(lambda t, x, u, p: step(0.5, x, u, p), lambda t, x, u, p: wrong(0.5, x, u, p)), x, 5)
+        dynet.lyapunov_spectrum(
+            dynet.Map(lambda t, x, u, p: step(0.5, x, u, p), lambda t, x, u, p: wrong(0.5, x, u, p)), x, 5
+        )
 
 
 def test_check_false_takes_the_jacobian_as_it_is():
@@ -57,7 +61,9 @@ def test_check_false_takes_the_jacobian_as_it_is():
 
 
 def test_the_probe_never_changes_a_number():
-    runs = [dynet.lyapunov_spectrum(dynet.Map(step, jacobian), [0.3, -0.2, 0.9], 30, check=c, rng=4) for c in (True, False)]
+    runs = [
+        dynet.lyapunov_spectrum(dynet.Map(step, jacobian), [0.3, -0.2, 0.9], 30, check=c, rng=4) for c in (True, False)
+    ]
     np.testing.assert_array_equal(*(run.growth for run in runs))
 
 
@@ -93,6 +99,8 @@ def test_several_states_are_probed_at_once_for_batches():
 def test_float32_is_judged_by_its_own_rounding():
     net = dynet.networks.tanh_rnn(A.astype(np.float32))
     assert dynet.check_jacobian(net, np.array([0.3, -0.2, 0.9], np.float32)) < 5e-2
-    transposed = dynet.Map(net.step, lambda t, x, u, p: net.jac(t, x, u, p).transpose(), params=net.params, like=net.like)
+    transposed = dynet.Map(
+        net.step, lambda t, x, u, p: net.jac(t, x, u, p).transpose(), params=net.params, like=net.like
+    )
     with pytest.raises(dynet.InputError):
         dynet.check_jacobian(transposed, np.array([0.3, -0.2, 0.9], np.float32))

@@ -75,7 +75,9 @@ def test_float32_differences_take_float32_steps():
 
 def test_results_say_that_their_jacobian_was_differenced():
     system = dynet.Map(field, "finite_difference")
-    ds = dynet.lyapunov_spectrum(dynet.Map(lambda t, x, u, p: 0.5 * field(t, x, u, p), "finite_difference"), [0.1] * 3, 5)
+    ds = dynet.lyapunov_spectrum(
+        dynet.Map(lambda t, x, u, p: 0.5 * field(t, x, u, p), "finite_difference"), [0.1] * 3, 5
+    )
     assert ds.attrs["jacobian"] == "finite_difference"
     assert dynet.lyapunov_spectrum(dynet.zoo.henon(), [0.1, 0.1], 5).attrs["jacobian"] == "analytic"
     driven = dynet.Map(lambda t, x, u, p: 0.5 * x + u, "finite_difference").with_input([1.0])

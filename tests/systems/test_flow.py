@@ -146,6 +146,19 @@ def test_a_bound_row_drives_the_flow(engine):
     np.testing.assert_allclose(ds.lyapunov_exponent, 0.0, rtol=0, atol=1e-15)
 
 
+def test_the_compiled_euler_step_is_the_python_one():
+    results = []
+    for flow in (
+        dynet.Flow(integrator, integrator_jacobian),
+        dynet.Flow(lambda t, x, u, p: u, lambda *a: np.zeros((1, 1))),
+    ):
+        results.append(dynet.lyapunov_spectrum(flow.to_map(0.5, "euler"), [1.0], 3, inputs=[[1.0], [-2.0], [4.0]]))
+    assert [ds.attrs["engine"] for ds in results] == ["compiled", "array (numpy)"]
+    for ds in results:
+        np.testing.assert_allclose(ds.final_state, 2.5, rtol=0, atol=1e-15)
+        np.testing.assert_allclose(ds.growth, 0.0, rtol=0, atol=1e-15)
+
+
 def test_scipy_functions_become_flows_with_their_arguments_as_parameters():
     k, c = 4.0, 0.2
     exact = -0.1  # underdamped: both exponents are half of the damping

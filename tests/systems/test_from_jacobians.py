@@ -94,7 +94,7 @@ def test_what_is_no_sequence_of_jacobians_is_refused(J, words):
 
 def test_more_steps_or_sequences_than_recorded_are_refused():
     system = from_jacobians(np.ones((2, 5, 1, 1)))
-    with pytest.raises(dynet.InputError, match="holds 5 steps.*= 6"):
+    with pytest.raises(dynet.InputError, match=r"holds 5 steps.*= 6"):
         dynet.lyapunov_spectrum(system, None, 4, n_transient=2)
-    with pytest.raises(dynet.InputError, match="3 sequences.*2 sequences.*equal numbers"):
+    with pytest.raises(dynet.InputError, match=r"3 sequences.*2 sequences.*equal numbers"):
         dynet.lyapunov_spectrum(system, np.ones((3, 1)), 5)

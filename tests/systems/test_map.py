@@ -31,7 +31,7 @@ def driven_jacobian(t, x, u, p):
 
 @njit
 def jitted_driven(t, x, u, p):
-    return p * x[0] + u[0], p * x[1] + u[1]
+    return p * x[0] + u[0], p * x[1] + u[-1]
 
 
 @njit
@@ -117,12 +117,23 @@ class TestWithInput:
     def test_exponents_of_a_bound_and_a_given_input_are_the_same(self, step, jac):
         system = dynet.Map(step, jac, params=0.5)
         bound = dynet.lyapunov_spectrum(system.with_input([1.0, -2.0]), [0.3, 0.1], 40, qr_interval=1)
-        given = dynet.lyapunov_spectrum(
-            system, [0.3, 0.1], 40, inputs=np.tile([1.0, -2.0], (40, 1)), qr_interval=1
-        )
+        given = dynet.lyapunov_spectrum(system, [0.3, 0.1], 40, inputs=np.tile([1.0, -2.0], (40, 1)), qr_interval=1)
         np.testing.assert_allclose(bound.growth, given.growth, rtol=0, atol=1e-14)
         np.testing.assert_allclose(bound.final_state, given.final_state, rtol=0, atol=1e-14)
         assert bound.attrs["engine"] == ("compiled" if step is jitted_driven else "array (numpy)")
+
+
+def test_another_bound_row_compiles_nothing():
+    from dynet.kernels.qr import SPECTRUM_BLOCKS
+
+    system = dynet.Map(jitted_driven, jitted_driven_jacobian, params=0.5)
+    dynet.lyapunov_spectrum(system.with_input([0.1]), [0.1, 0.2], 20)
+    before = len(SPECTRUM_BLOCKS["map"].signatures)
+    assert before > 0
+    for row, p in (([0.7], 0.25), (np.array([-0.2, 0.4]), 0.5), (0.3, 0.75)):
+        bound = dynet.lyapunov_spectrum(system.with_params(p).with_input(row), [0.1, 0.2], 20, n_transient=4)
+        np.testing.assert_allclose(bound.lyapunov_exponent, np.log(p), rtol=1e-13)
+    assert len(SPECTRUM_BLOCKS["map"].signatures) == before
 
 
 @pytest.mark.parametrize("row", [0.7, [0.7], np.array([0.7]), np.float32(0.7), np.array(0.7)])

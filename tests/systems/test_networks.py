@@ -95,9 +95,7 @@ def test_jacobians_are_the_derivatives_of_the_steps(name):
         np.testing.assert_allclose(assemble(J), exact, rtol=0, atol=1e-13 * (1 + np.abs(exact).max()))
         few = random.standard_normal((n, 1))
         np.testing.assert_allclose(J @ few, exact @ few, rtol=0, atol=1e-12 * (1 + np.abs(exact).max()))
-        np.testing.assert_allclose(
-            J.transpose() @ few, exact.T @ few, rtol=0, atol=1e-12 * (1 + np.abs(exact).max())
-        )
+        np.testing.assert_allclose(J.transpose() @ few, exact.T @ few, rtol=0, atol=1e-12 * (1 + np.abs(exact).max()))
         if isinstance(system, dynet.Map):
             y, again = system.linearize(1.0, x, u, system.params)
             np.testing.assert_array_equal(y, system.step(1.0, x, u, system.params))

@@ -1,5 +1,7 @@
 """Trajectories: every state is the step of the one before, with the input of its row."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -15,7 +17,7 @@ def test_every_state_is_the_step_of_the_one_before():
     states = dynet.simulate(system, [0.1, 0.2], 50).state.values
     assert states.shape == (51, 2)
     np.testing.assert_array_equal(states[0], [0.1, 0.2])
-    for before, after in zip(states, states[1:], strict=False):
+    for before, after in pairwise(states):
         np.testing.assert_allclose(after, [1 - 1.4 * before[0] ** 2 + before[1], 0.3 * before[0]], rtol=0, atol=1e-14)
 
 
@@ -98,9 +100,9 @@ def test_one_start_serves_all_recorded_sequences():
 
 
 def test_more_steps_than_recorded_are_refused():
-    with pytest.raises(dynet.InputError, match="5 steps.*n_steps = 6"):
+    with pytest.raises(dynet.InputError, match=r"5 steps.*n_steps = 6"):
         dynet.simulate(dynet.Map.from_jacobians(np.ones((5, 2, 2))), [1.0, 2.0], 6)
-    with pytest.raises(dynet.InputError, match="3 steps.*n_steps = 4"):
+    with pytest.raises(dynet.InputError, match=r"3 steps.*n_steps = 4"):
         dynet.simulate(dynet.networks.feedforward([np.eye(2)] * 3), [1.0, 2.0], 4)
 
 
