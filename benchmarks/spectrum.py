@@ -141,7 +141,9 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 
 
 def memory_case() -> dict[str, object]:
-    peak = float(subprocess.run([sys.executable, "-c", MEMORY_PROGRAM], capture_output=True, text=True, check=True).stdout)
+    peak = float(
+        subprocess.run([sys.executable, "-c", MEMORY_PROGRAM], capture_output=True, text=True, check=True).stdout
+    )
     return row("LSTM, 128 units, batch 10, T = 100, full state", peak, 500.0, "MB peak", peak / 500, "limit 500 MB")
 
 
@@ -154,9 +156,8 @@ def main() -> None:
     width = max(len(str(r["case"])) for r in rows)
     print(f"{'case':<{width}}  {'dynet':>9}  {'peer':>9}  {'unit':<9}  {'ratio':>6}  against")
     for r in rows:
-        print(
-            f"{r['case']:<{width}}  {r['dynet']:>9.4g}  {r['peer']:>9.4g}  {r['unit']:<9}  {r['ratio']:>6.3g}  {r['against']}"
-        )
+        numbers = f"{r['dynet']:>9.4g}  {r['peer']:>9.4g}  {r['unit']:<9}  {r['ratio']:>6.3g}"
+        print(f"{r['case']:<{width}}  {numbers}  {r['against']}")
     folder = Path(__file__).parent / "results"
     folder.mkdir(exist_ok=True)
     about = {"processor": platform.processor() or platform.machine(), "python": platform.python_version()}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import numbers
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -98,12 +98,14 @@ def shown(value: Any) -> str:
     return text if len(text) <= 80 else text[:77] + "..."
 
 
-def check_with_input(u: Any) -> None:
-    """Check what ``with_input`` takes: a row, or a function of time."""
+def check_with_input(u: Any, n_channels: Callable[[Any], int] | None, params: Any) -> None:
+    """Check what ``with_input`` takes: a row, as wide as the system reads if it tells, or a function of time."""
     if callable(u):
         return
     faults = Faults()
     row = np.asarray(u.detach().cpu()) if hasattr(u, "detach") else faults.real_array("u", u, finite=True)
     if not faults and row.ndim > 1:
         faults.add("u", row, "give one row (channel,) or a function of time; series go in as inputs=")
+    elif not faults and n_channels is not None and row.size != n_channels(params):
+        faults.say(f"u has {row.size} channels, but the network reads {n_channels(params)}")
     faults.raise_if_any()

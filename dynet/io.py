@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -138,7 +140,7 @@ def _decoded(stored: xr.Dataset) -> xr.Dataset:
     out = stored.copy()
     for name in out.variables:
         variable = out[name].variable
-        attrs = dict(variable.attrs)
+        attrs = _unwrapped(variable.attrs)
         if attrs.pop(_COMPLEX, None):
             values = variable.values[..., 0] + 1j * variable.values[..., 1]
             out[name] = xr.Variable(variable.dims[:-1], values, attrs)
@@ -147,10 +149,17 @@ def _decoded(stored: xr.Dataset) -> xr.Dataset:
         elif variable.dtype.kind in "OT":
             values = np.asarray(variable.values.tolist() if variable.ndim else str(variable.values))
             out[name] = xr.Variable(variable.dims, values, attrs)
+        else:
+            out[name].attrs = attrs
         out[name].encoding = {}
     out.encoding = {}
-    out.attrs = {name: value.item() if isinstance(value, np.generic) else value for name, value in out.attrs.items()}
+    out.attrs = _unwrapped(out.attrs)
     return out
+
+
+def _unwrapped(attrs: Mapping[Any, Any]) -> dict[Any, Any]:
+    """Return attributes as Python's own numbers, as they were saved."""
+    return {name: value.item() if isinstance(value, np.generic) else value for name, value in attrs.items()}
 
 
 def _umask() -> int:

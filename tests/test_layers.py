@@ -41,9 +41,7 @@ def imported_names(source, path):
             for alias in node.names:
                 yield node.lineno, ".".join([*base, alias.name])
         elif isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant):
-            function = (
-                node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
-            )
+            function = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
             if function in IMPORT_FUNCTIONS and isinstance(node.args[0].value, str):
                 yield node.lineno, node.args[0].value
 

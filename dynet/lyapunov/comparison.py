@@ -53,7 +53,7 @@ def compare(spectra: Mapping[str, xr.Dataset], *, level: float = 0.95) -> xr.Dat
     True
     """
     faults = Faults()
-    if not isinstance(spectra, Mapping) or len(spectra) < 2:
+    if not isinstance(spectra, Mapping) or isinstance(spectra, xr.Dataset) or len(spectra) < 2:
         faults.add("spectra", shown(spectra)[:60], 'give at least two by name: {"epoch 1": a, "epoch 20": b}')
     faults.raise_if_any()
     factor = half_width(level)
@@ -101,6 +101,11 @@ def compare(spectra: Mapping[str, xr.Dataset], *, level: float = 0.95) -> xr.Dat
 
 
 def _check_pair(faults: Faults, first_name: str, first: xr.Dataset, name: str, other: xr.Dataset) -> None:
+    for label, result in ((first_name, first), (name, other)):
+        if not isinstance(result, xr.Dataset) or "lyapunov_exponent" not in result or "growth" not in result:
+            faults.add(f"spectra['{label}']", type(result).__name__, "give a result of lyapunov_spectrum")
+    if faults:
+        return
     pair = f"'{first_name}' and '{name}'"
     for attribute, what in (
         ("time_unit", "time unit"),

@@ -107,4 +107,4 @@ def _sum_variance(deviation: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         better = (score < criterion) | (order == 0)
         criterion, density = np.where(better, score, criterion), np.where(better, candidate, density)
     times = np.maximum(density / np.maximum(covariance[0] * B / max(B - 1, 1), tiny), 1.0)
-    return B * density, times
+    return np.where(covariance[0] > 0, B * density, 0.0), times

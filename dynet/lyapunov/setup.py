@@ -78,8 +78,6 @@ def make_problem(
 
     # LU frames live in the array engine; asked for by name, it runs compiled functions one call at a time
     parts = compiled_parts(system) if is_numpy(start) and frame != "lu" else None
-    if parts is not None and rows is not None and parts.row is not None:
-        rows = None  # a bound input is the one that reaches the system
     first_row = start[0, :0] if rows is None else rows[0, 0, :]
     start, tuples, frame_dtype = _settle(system, parts, start, first_row, names)
     if rows is not None:
@@ -123,11 +121,14 @@ def _settle(system: Map, parts: Any, start: Any, row: Any, names: list[str]) -> 
         x = start if system.vectorized else start[0, :]
         u = row if not system.vectorized else _spread(row, start)
         u = move_like(u, x)
+        before = to_numpy(x).copy()
         if parts is not None:
             y, J, tuples = _call_compiled(parts, x, u, system)
         else:
             with np.errstate(over="ignore", invalid="ignore"):
                 y, J = _call(system, x, u)
+        if not np.array_equal(before, to_numpy(x)):
+            raise InputError("step or jac writes into its argument x: return a new array")
         y, J = as_array(y, x), as_multiplier(J, x)
         _check_result(y, J, x, names)
         wanted = y.dtype if is_float_array(y) else start.dtype

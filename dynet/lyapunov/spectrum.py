@@ -144,8 +144,9 @@ def lyapunov_spectrum(
     # sequences of equal length run together; the longest sets the grid of blocks for all of them
     members = [np.flatnonzero(counts == count) for count in np.unique(counts)[::-1]]
     runs = [Run(_part(problem, rows, int(counts[rows[0]])), n_transient, tolerance, progress) for rows in members]
-    interval = min(run.engine.interval for run in runs)
-    size = block_size(int(counts.max()) - n_transient, interval)
+    # the grid depends on the arguments alone, so that runs of other networks can be compared block by block
+    size = block_size(int(counts.max()) - n_transient, problem.qr_interval or 1)
+    interval = min(size, *(run.engine.interval for run in runs))
     n = problem.x0.shape[-1]
     with threadpool_limits(1 if n <= _ONE_BLAS_THREAD_UP_TO else None):
         for run, rows in zip(runs, members, strict=True):

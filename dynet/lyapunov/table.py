@@ -52,7 +52,7 @@ def summary(result: xr.Dataset, *, level: float = 0.95) -> pd.DataFrame:
     >>> system = dynet.zoo.linear_map(np.diag([0.98, 0.5]))
     >>> ds = dynet.lyapunov_spectrum(system, [0.0, 0.0], 500, initial_frame=np.eye(2))
     >>> print(dynet.summary(ds).set_index("quantity").verdict["memory time"])
-    memory 49.5 steps [49.5, 49.5], converged
+    memory 49 steps [49, 49], converged
     """
     if isinstance(result, xr.Dataset):
         if "lyapunov_exponent" in result and "growth" in result:
@@ -156,7 +156,8 @@ def _volume(k: int, n: int) -> str:
 
 
 def _short(value: float) -> str:
-    return f"{value:.3g}" if np.isfinite(value) else "inf"
+    """Return a time with the digits that its error leaves it, two or so."""
+    return f"{value:.0f}" if value >= 10 else f"{value:.2g}"
 
 
 def _plural(unit: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import numpy as np
 from dynet._validate import Faults
 from dynet.errors import NonFiniteStartError
 from dynet.kernels.namespace import is_numpy, move_like, namespace, to_numpy
+from dynet.systems.binding import has_bound_input
 from dynet.systems.map import Map
 from dynet.systems.unit_names import unit_coords
 
@@ -35,6 +37,9 @@ def _rows(faults: Faults, system: Map, inputs: Any, n_rows: int, steps: str) -> 
         return None
     if callable(inputs):
         faults.add("inputs", inputs, "give an array; functions of time enter by system.with_input(function)")
+        return None
+    if has_bound_input(system.step):
+        faults.say("inputs: the system has an input of its own (with_input): give one or the other")
         return None
     if encode is not None:
         inputs = encode(inputs)
@@ -73,26 +78,35 @@ def _start(faults: Faults, system: Map, x0: Any, driven: bool) -> Any:
         zero = like * 0
         return zero if sequences is None else namespace(like).stack([zero] * sequences)
     known = len(faults)
-    start = x0 if hasattr(x0, "detach") else faults.real_array("x0", x0)
+    start = x0 if hasattr(x0, "detach") else faults.real_array("x0", x0).copy()  # a step might write into it
     if len(faults) > known:
         return start
     if start.ndim not in (1, 2) or 0 in start.shape:
         faults.add("x0", start if start.ndim else x0, "give a state (n,) or several (sequence, n)")
         return start
+    n = n_units(system)
+    widths = {n, 2 * n} if n is not None and hasattr(system.step, "freeze") else {n}
+    if n is not None and start.shape[-1] not in widths:
+        told = f"the system has {n} units" if system.like is not None else f"units has {n} entries, one a unit"
+        faults.add("x0", start, f"{told}: give shape ({n},) or (sequence, {n})")
+        return start
     if not bool(namespace(start).all(namespace(start).isfinite(start))):
-        where = np.argwhere(~np.isfinite(to_numpy(start)))[0].tolist()
+        where = np.argwhere(~np.isfinite(to_numpy(start)))[0]
         unit = unit_coords(system.units, start.shape[-1])["unit"][where[-1]]
-        raise NonFiniteStartError(f"x0 is not finite in unit {unit}: give a finite start", step=-1, unit=str(unit))
-    if like is not None:
-        n = like.shape[-1]
-        widths = {n}
-        if hasattr(system.step, "freeze"):
-            widths.add(2 * n)
-        if start.shape[-1] not in widths:
-            faults.add("x0", start, f"the system has {n} units: give shape ({n},) or (sequence, {n})")
-            return start
-        start = move_like(start, like)
-    return start
+        sequence = int(where[0]) if start.ndim == 2 else 0
+        of = f" of sequence {sequence}" if start.ndim == 2 else ""
+        raise NonFiniteStartError(
+            f"x0 is not finite in unit {unit}{of}: give a finite start", step=-1, unit=str(unit), sequence=sequence
+        )
+    return start if like is None else move_like(start, like)
+
+
+def n_units(system: Map) -> int | None:
+    """Return the number of units that the system itself tells, by its zero state or by their names."""
+    if system.like is not None:
+        return int(system.like.shape[-1])
+    units = next(iter(system.units.values()), None) if isinstance(system.units, Mapping) else system.units
+    return None if units is None else len(units)
 
 
 def _check_limits(faults: Faults, system: Map, n_rows: int, steps: str) -> None:

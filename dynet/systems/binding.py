@@ -44,6 +44,10 @@ class BoundInput:
 
     def __init__(self, function: Any, signal: Input) -> None:
         self.function, self.signal = function, signal
+        # what the function tells of itself still holds; the width of its input does not matter any more
+        for name in ("limits", "recurrence", "description", "kind"):
+            if hasattr(function, name):
+                setattr(self, name, getattr(function, name))
 
     def __call__(self, t: float, x: Array, u: Array, p: Any) -> Any:
         row = self.signal(t) if callable(self.signal) else self.signal
@@ -64,3 +68,8 @@ class OdeFunction:
 def bind_input(function: Any, signal: Input) -> Any:
     """Return ``function`` with its input bound; functions that are not there stay so."""
     return None if function is None else BoundInput(function, signal)
+
+
+def has_bound_input(step: Any) -> bool:
+    """Return whether the input of a step, or of the vector field behind it, is bound."""
+    return isinstance(step, BoundInput) or isinstance(getattr(step, "rhs", None), BoundInput)

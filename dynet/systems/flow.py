@@ -123,7 +123,7 @@ class Flow:
 
     def with_input(self, u: Input) -> Self:
         """Return a copy in which the input, a row (channel,) or a function of time, is part of the system."""
-        check_with_input(u)
+        check_with_input(u, getattr(self.rhs, "n_channels", None), self.params)
         return replace(
             self,
             rhs=bind_input(self.rhs, u),

@@ -6,6 +6,7 @@ from dataclasses import KW_ONLY, dataclass, field, replace
 from typing import Any, Literal, Self
 
 from dynet._validate import Faults, check_with_input
+from dynet.errors import InputError
 from dynet.systems.binding import JacobianOf, Linearization, bind_input
 from dynet.systems.difference import finite_difference
 from dynet.systems.sequence import JacobianSequence, JacobianSequenceStep, jacobian_array
@@ -87,7 +88,9 @@ class Map:
         object.__setattr__(self, "dt", float(self.dt))
         if self.jac == "finite_difference":
             object.__setattr__(self, "jac", finite_difference(self.step, vectorized=self.vectorized))
-        if self.linearize is None:
+        if isinstance(self.jac, JacobianOf) and self.jac.linearize is not self.linearize:
+            object.__setattr__(self, "jac", None)  # of a copy whose linearize was exchanged
+        if self.linearize is None or isinstance(self.linearize, Linearization):
             jac: Any = self.jac
             object.__setattr__(self, "linearize", Linearization(self.step, jac))
         elif self.jac is None:
@@ -101,7 +104,9 @@ class Map:
         u : array (channel,) or callable
             A constant row, or a function of time that returns one.
         """
-        check_with_input(u)
+        if hasattr(self.step, "freeze"):
+            raise InputError("with_input: the hidden state of an LSTM is analysed with inputs=, one row a step")
+        check_with_input(u, getattr(self.step, "n_channels", None), self.params)
         return replace(
             self,
             step=bind_input(self.step, u),

@@ -18,7 +18,7 @@ def by_quantity(ds, **options):
 
 def test_memory_is_told_with_its_interval_and_whether_it_has_converged(made):
     ds = made([-0.02, -0.9], [0.0051, 0.01])
-    assert by_quantity(ds).verdict["memory time"] == "memory 50 steps [33.3, 100], converged"
+    assert by_quantity(ds).verdict["memory time"] == "memory 50 steps [33, 100], converged"
     row = by_quantity(ds).loc["memory time"]
     np.testing.assert_allclose([row["value"], row["lower"], row["upper"]], [50, 33.338, 99.96], rtol=1e-4)
     assert row["unit"] == "step"
