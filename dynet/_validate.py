@@ -109,3 +109,12 @@ def check_with_input(u: Any, n_channels: Callable[[Any], int] | None, params: An
     elif not faults and n_channels is not None and row.size != n_channels(params):
         faults.say(f"u has {row.size} channels, but the network reads {n_channels(params)}")
     faults.raise_if_any()
+
+
+def check_functions(faults: Faults, name: str, function: Any, form: str, jac: Any) -> None:
+    """Check the two functions of a system: its step or vector field, and its Jacobian, a function or a name."""
+    faults.callable(name, function, form)
+    if not isinstance(jac, str):
+        faults.callable("jac", jac, "jac(t, x, u, p) -> J", optional=True)
+    elif jac != "finite_difference":
+        faults.add("jac", jac, 'the only name it takes is "finite_difference"')

@@ -30,16 +30,8 @@ def failed(capsys, *arguments):
 
 def test_spectrum_of_a_saved_network_is_that_of_the_module(lstm, inputs, tmp_path, capsys):
     torch.save(lstm.state_dict(), tmp_path / "w.pt")
-    arguments = [
-        "spectrum",
-        tmp_path / "w.pt",
-        "--inputs",
-        inputs,
-        "--transient",
-        5,
-        "--out",
-        tmp_path / "new" / "folder",
-    ]
+    out = tmp_path / "new" / "folder"
+    arguments = ["spectrum", tmp_path / "w.pt", "--inputs", inputs, "--transient", 5, "--out", out]
     assert cli.main([str(a) for a in arguments]) == 0
     printed = capsys.readouterr().out
     assert "LSTM, 2 layers of 3 units, 2 inputs" in printed

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import KW_ONLY, dataclass, field, replace
 from typing import Any, Literal, Self
 
-from dynet._validate import Faults, check_with_input
+from dynet._validate import Faults, check_functions, check_with_input
 from dynet.errors import InputError
 from dynet.systems.binding import MISSING_JACOBIAN, OdeFunction, bind_input
 from dynet.systems.difference import finite_difference
@@ -66,11 +66,7 @@ class Flow:
 
     def __post_init__(self) -> None:
         faults = Faults()
-        faults.callable("rhs", self.rhs, "rhs(t, x, u, p) -> dx/dt")
-        if not isinstance(self.jac, str):
-            faults.callable("jac", self.jac, "jac(t, x, u, p) -> J", optional=True)
-        elif self.jac != "finite_difference":
-            faults.add("jac", self.jac, 'the only name it takes is "finite_difference"')
+        check_functions(faults, "rhs", self.rhs, "rhs(t, x, u, p) -> dx/dt", self.jac)
         faults.raise_if_any()
         if self.jac == "finite_difference":
             object.__setattr__(self, "jac", finite_difference(self.rhs, vectorized=self.vectorized))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import KW_ONLY, dataclass, field, replace
 from typing import Any, Literal, Self
 
-from dynet._validate import Faults, check_with_input
+from dynet._validate import Faults, check_functions, check_with_input
 from dynet.errors import InputError
 from dynet.systems.binding import JacobianOf, Linearization, bind_input
 from dynet.systems.difference import finite_difference
@@ -77,11 +77,7 @@ class Map:
 
     def __post_init__(self) -> None:
         faults = Faults()
-        faults.callable("step", self.step, "step(t, x, u, p) -> x_next")
-        if not isinstance(self.jac, str):
-            faults.callable("jac", self.jac, "jac(t, x, u, p) -> J", optional=True)
-        elif self.jac != "finite_difference":
-            faults.add("jac", self.jac, 'the only name it takes is "finite_difference"')
+        check_functions(faults, "step", self.step, "step(t, x, u, p) -> x_next", self.jac)
         faults.callable("linearize", self.linearize, "linearize(t, x, u, p) -> (x_next, J)", optional=True)
         faults.positive("dt", self.dt)
         faults.raise_if_any()

@@ -15,6 +15,7 @@ from dynet.systems.cells import GRU, LSTM, Cell, Elman, Weights
 from dynet.systems.map import Map
 from dynet.systems.networks import recurrent_map
 from dynet.systems.recurrent import HiddenStep, RecurrentStep
+from dynet.torch.cells_adapter import from_cell
 from dynet.torch.copies import checked_dtype, evaluation_copy, refuse_training
 from dynet.torch.encoding import Encoder
 
@@ -58,7 +59,8 @@ def from_module(
     ----------
     model : torch.nn.Module
         A ``nn.RNN``, ``nn.GRU``, ``nn.LSTM``, ``nn.RNNCell``, ``nn.GRUCell`` or ``nn.LSTMCell``, or a model
-        that holds one.
+        that holds one. Any other module that maps (input, state) to state and has ``hidden_size`` is given to
+        `from_cell`, which makes its Jacobian matrix-free.
     submodule : str, optional
         Dotted name of the recurrent module inside ``model``, such as ``"net.rnn"``.
     encode : callable, optional
@@ -107,6 +109,9 @@ def from_module(
     >>> bool((ds.lyapunov_exponent < 0).all())
     True
     """
+    if _is_own_cell(model) and submodule is None and encode is None and state == "full":
+        size: Any = model.hidden_size
+        return from_cell(model, {"h": size}, dtype=dtype)
     faults = Faults()
     faults.choice("state", state, ("full", "hidden"))
     faults.callable("encode", encode, "of the raw inputs, such as model.embedding", optional=True)
@@ -210,6 +215,13 @@ def recurrent_names(model: nn.Module) -> str:
         if isinstance(module, RECURRENT) and name
     ]
     return ", ".join(found)
+
+
+def _is_own_cell(model: Any) -> bool:
+    """Return whether a module is a cell of one's own that tells the size of its state as torch's cells do."""
+    if not isinstance(model, nn.Module) or isinstance(model, RECURRENT) or recurrent_names(model):
+        return False
+    return isinstance(getattr(model, "hidden_size", None), int)
 
 
 def _find(faults: Faults, model: Any, submodule: str | None) -> tuple[nn.Module | None, str]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -75,19 +76,31 @@ def train_classifier(
     n_batches = -(-len(task.train.labels) // batch_size)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, learning_rate, total_steps=n_epochs * n_batches)
     model.train()
-    for epoch in range(1, n_epochs + 1):
-        losses = []
-        for inputs, labels in task.batches(batch_size, rng):
-            loss = nn.functional.cross_entropy(model(torch.from_numpy(inputs)), torch.from_numpy(labels))
-            optimizer.zero_grad()
-            loss.backward()
-            nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-            optimizer.step()
-            schedule.step()
-            losses.append(float(loss.detach()))
-        if after_epoch is not None:
-            after_epoch(epoch, float(np.mean(losses)))
+    with _one_thread():
+        for epoch in range(1, n_epochs + 1):
+            losses = []
+            for inputs, labels in task.batches(batch_size, rng):
+                loss = nn.functional.cross_entropy(model(torch.from_numpy(inputs)), torch.from_numpy(labels))
+                optimizer.zero_grad()
+                loss.backward()
+                nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+                optimizer.step()
+                schedule.step()
+                losses.append(float(loss.detach()))
+            if after_epoch is not None:
+                after_epoch(epoch, float(np.mean(losses)))
     model.eval()
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Run torch on one thread: steps of small networks gain nothing from more, and stall on a busy machine."""
+    n_threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(n_threads)
 
 
 def accuracy(model: nn.Module, inputs: np.ndarray, labels: np.ndarray) -> float:

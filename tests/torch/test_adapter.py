@@ -421,3 +421,24 @@ def test_no_warning_leaks():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         from_module(make("lstm", 3))
+
+
+def test_a_cell_of_ones_own_that_tells_its_hidden_size_is_taken_as_it_is():
+    class LayerNormCell(torch.nn.Module):
+        def __init__(self, n_inputs, hidden_size):
+            super().__init__()
+            self.input_size, self.hidden_size = n_inputs, hidden_size
+            self.W, self.U = torch.nn.Linear(n_inputs, hidden_size), torch.nn.Linear(hidden_size, hidden_size)
+            self.norm = torch.nn.LayerNorm(hidden_size)
+
+        def forward(self, x, h):
+            return torch.tanh(self.norm(self.W(x) + self.U(h)))
+
+    torch.manual_seed(0)
+    cell = LayerNormCell(2, 4).double()
+    system = from_module(cell)
+    h, x = torch.randn(4, dtype=torch.float64), torch.randn(2, dtype=torch.float64)
+    y, J = system.linearize(0.0, h, x, system.params)
+    torch.testing.assert_close(y, cell(x[None], h[None])[0].detach(), rtol=0, atol=1e-14)
+    exact = torch.func.jacrev(lambda state: cell(x[None], state[None])[0])(h)
+    torch.testing.assert_close(J.assemble(), exact.detach(), rtol=0, atol=1e-12)
