@@ -75,7 +75,7 @@ def run_demo(options: argparse.Namespace) -> None:
         if getattr(options, name) < 1:
             raise InputError(f"--{name}={getattr(options, name)}: give a whole number of at least 1")
     folder = writable_folder(options.out)
-    from tqdm.auto import tqdm
+    from tqdm import tqdm
 
     from dynet.tasks import SequentialImages
     from dynet.torch.training import SequenceClassifier, accuracy, train_classifier

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -219,8 +220,10 @@ def _chunks(total: int, size: int) -> list[int]:
 
 
 def _bar(total: int, show: bool) -> Any:
-    from tqdm.auto import tqdm
-
+    """Return a progress bar: a widget in notebooks that have them, text elsewhere."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a notebook without widgets is no reason to warn: text will do
+        from tqdm.auto import tqdm
     return tqdm(total=total, disable=not show, desc="Lyapunov spectrum", unit="step", leave=False)
 
 
