@@ -26,7 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         options.run(options)
     except (DynetError, ImportError) as error:
-        print(f"dynet {options.command}: {error}", file=sys.stderr)
+        print(f"dynet {options.command}: {in_flags(str(error))}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print(f"dynet {options.command}: interrupted; nothing was written", file=sys.stderr)
@@ -67,6 +67,26 @@ def _parser() -> argparse.ArgumentParser:
     spectrum.add_argument("--out", default=".", help="folder for spectrum.nc and spectrum.png (%(default)s)")
     spectrum.set_defaults(run=run_spectrum)
     return parser
+
+
+#: How messages name arguments in Python, and how the command line does.
+FLAGS = {
+    'nonlinearity="tanh"': "--nonlinearity tanh",
+    'nonlinearity="relu"': "--nonlinearity relu",
+    "nonlinearity=": "--nonlinearity ",
+    "prefix=": "--prefix ",
+    "n_exponents=": "--exponents=",
+    "(n_exponents)": "(--exponents)",
+    "source=": "WEIGHTS=",
+    "inputs has": "--inputs has",
+}
+
+
+def in_flags(message: str) -> str:
+    """Return a message with Python's names of arguments replaced by flags."""
+    for name, flag in FLAGS.items():
+        message = message.replace(name, flag)
+    return message
 
 
 def run_demo(options: argparse.Namespace) -> None:
@@ -161,7 +181,7 @@ def read_inputs(path: str) -> np.ndarray:
         raise InputError(f"--inputs={path}: not a readable .npy file of numbers ({error})") from error
     if not isinstance(array, np.ndarray):
         raise InputError(f"--inputs={path}: holds several arrays: save one with numpy.save")
-    if array.ndim not in (2, 3):
+    if array.ndim not in (2, 3) or array.size == 0:
         raise InputError(
             f"--inputs={path}: array of shape {array.shape}: give (time, channel) or (sequence, time, channel)"
         )
@@ -208,7 +228,7 @@ def table(results: dict[str, xr.Dataset], extra: dict[str, dict[str, str]] | Non
     widths = [max(len(line[column]) for line in lines) for column in range(len(header))]
     out = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines]
     out.insert(1, "  ".join("-" * width for width in widths))
-    return "\n".join(out)
+    return "\n".join([*out, "(± standard error, 68 %; [ ] 95 % interval)"])
 
 
 def described(result: xr.Dataset) -> dict[str, str]:
@@ -217,6 +237,7 @@ def described(result: xr.Dataset) -> dict[str, str]:
     largest = quantities.loc["largest exponent"]
     mean = quantities.iloc[1]
     few, many = (count_zero_exponents(result, level=level) for level in (0.68, 0.997))
+    told = bool((np.isfinite(result["standard_error"]) | result["below_resolution"]).all())
     memory = memory_time(result)
     low, high = memory["interval"].values
     try:
@@ -224,12 +245,14 @@ def described(result: xr.Dataset) -> dict[str, str]:
         dimension_text = f"{float(dimension['dimension']):.3g} ± {float(dimension['standard_error']):.2g}"
     except InputError:
         dimension_text = "needs more exponents"
+    lost = int(result["below_resolution"].sum())
     return {
         "largest exponent": f"{largest.value:+.4f} ± {largest.standard_error:.4f}",
         str(mean.name): f"{mean.value:+.4f} ± {mean.standard_error:.4f}",
-        "zero exponents": f"{count_zero_exponents(result)} [{few}, {many}]",
+        "zero exponents": f"{count_zero_exponents(result)} [{few}, {many}]" if told else "unknown: too few steps",
         "Kaplan-Yorke dimension": dimension_text,
         "memory time (steps)": f"{float(memory['memory_time']):.3g} [{low:.3g}, {high:.3g}]",
+        **({"exponents that are -inf": str(lost)} if lost else {}),
     }
 
 

@@ -62,6 +62,8 @@ def save(result: xr.Dataset, path: str | os.PathLike[str]) -> Path:
     import_optional("h5netcdf", extra="io", purpose="save")
     target = Path(path)
     target = target if target.suffix else target.with_suffix(".nc")
+    if target.suffix not in (".nc", ".nc4", ".h5"):
+        raise InputError(f"path='{target}': results are netCDF files: give a name that ends in .nc")
     try:
         handle, partial = tempfile.mkstemp(suffix=".partial", prefix=f".{target.name}.", dir=target.parent)
     except OSError as error:

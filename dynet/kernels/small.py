@@ -161,34 +161,37 @@ def _entry(J, i, j):  # type: ignore[no-untyped-def]
     return lambda J, i, j: J[i, j]
 
 
-def large_product(J: Any, V: np.ndarray, out: np.ndarray) -> None:
-    """Write ``J V`` into ``out`` by BLAS."""
+def large_product(J: Any, V: np.ndarray, out: np.ndarray, rows: Any) -> None:
+    """Write ``J V`` into ``out`` by BLAS; small systems never get here, and do not compile it."""
     out[...] = np.asarray(J) @ V
 
 
 @overload(large_product)
-def _large_product(J, V, out):  # type: ignore[no-untyped-def]
-    if isinstance(J, types.BaseTuple):
-
-        def from_rows(J, V, out):  # type: ignore[no-untyped-def]
-            n = V.shape[0]
-            dense = np.empty((n, n), dtype=V.dtype)
-            for i in range(n):
-                for j in range(n):
-                    dense[i, j] = J[i][j]
-            np.dot(dense, V, out)
-
-        return from_rows
+def _large_product(J, V, out, rows):  # type: ignore[no-untyped-def]
+    if isinstance(rows, types.BaseTuple) or isinstance(J, types.BaseTuple):
+        return lambda J, V, out, rows: None
     if J.dtype == V.dtype and J.layout == "C":
-        return lambda J, V, out: np.dot(J, V, out)
-    return lambda J, V, out: np.dot(np.ascontiguousarray(J).astype(V.dtype), V, out)
+        return lambda J, V, out, rows: np.dot(J, V, out)
+    return lambda J, V, out, rows: np.dot(np.ascontiguousarray(J).astype(V.dtype), V, out)
+
+
+def large_qr(V: np.ndarray, pivots: np.ndarray, rows: Any) -> float:
+    """`orthonormalise` by LAPACK; small systems never get here, and do not compile it."""
+    return float(orthonormalise_lapack(V, pivots))
+
+
+@overload(large_qr)
+def _large_qr(V, pivots, rows):  # type: ignore[no-untyped-def]
+    if isinstance(rows, types.BaseTuple):
+        return lambda V, pivots, rows: 1.0
+    return lambda V, pivots, rows: orthonormalise_lapack(V, pivots)
 
 
 @njit(error_model="numpy", nogil=True, forceinline=True)
 def multiply(J, V, out, rows, cols):  # type: ignore[no-untyped-def]
     """Write ``J V`` into ``out``."""
     if len(rows) > PLAIN_LOOPS_UP_TO:
-        large_product(J, V, out)
+        large_product(J, V, out, rows)
         return
     for i in range(len(rows)):
         for j in range(len(cols)):
@@ -206,7 +209,7 @@ def orthonormalise(V, rows, cols, pivots):  # type: ignore[no-untyped-def]
     A pivot below ``n eps max|R|`` is rounding and is written as zero; the frame is completed there.
     """
     if len(rows) > PLAIN_LOOPS_UP_TO:
-        return orthonormalise_lapack(V, pivots)
+        return large_qr(V, pivots, rows)
     threshold = (len(rows) * np.finfo(V.dtype).eps) ** 2
     largest = 0.0
     smallest_pivot = np.inf

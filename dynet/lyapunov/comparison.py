@@ -10,7 +10,7 @@ import xarray as xr
 from dynet._labels import dataset
 from dynet._validate import Faults, shown
 from dynet.lyapunov.convergence import standard_error
-from dynet.lyapunov.dimension import half_width
+from dynet.lyapunov.dimension import are_independent, half_width
 
 __all__ = ["compare"]
 
@@ -54,7 +54,7 @@ def compare(spectra: Mapping[str, xr.Dataset], *, level: float = 0.95) -> xr.Dat
     """
     faults = Faults()
     if not isinstance(spectra, Mapping) or isinstance(spectra, xr.Dataset) or len(spectra) < 2:
-        faults.add("spectra", shown(spectra)[:60], 'give at least two by name: {"epoch 1": a, "epoch 20": b}')
+        faults.add("spectra", type(spectra).__name__, 'give at least two by name: {"epoch 1": a, "epoch 20": b}')
     faults.raise_if_any()
     factor = half_width(level)
     (first_name, first), *others = spectra.items()
@@ -70,7 +70,8 @@ def compare(spectra: Mapping[str, xr.Dataset], *, level: float = 0.95) -> xr.Dat
         both = np.isneginf(other["growth"].values) & np.isneginf(first["growth"].values)
         same = np.isneginf(other["lyapunov_exponent"].values) & np.isneginf(first["lyapunov_exponent"].values)
         difference = np.where(same, 0.0, difference)
-        error = standard_error(np.where(both, 0.0, growth), first["duration"].values)
+        same_growth = np.where(both, 0.0, growth)
+        error = standard_error(same_growth, first["duration"].values, independent=are_independent(first))
         errors.append(np.where(np.isfinite(difference), error, np.inf))
         differences.append(difference)
         finite = difference[np.isfinite(difference)]

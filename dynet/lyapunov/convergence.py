@@ -10,7 +10,7 @@ SEQUENCES_FOR_SCATTER = 5
 _HIGHEST_ORDER = 20
 
 
-def standard_error(growth: np.ndarray, weights: np.ndarray) -> np.ndarray:
+def standard_error(growth: np.ndarray, weights: np.ndarray, *, independent: bool = True) -> np.ndarray:
     """Return the standard error of the mean rate.
 
     Parameters
@@ -20,13 +20,17 @@ def standard_error(growth: np.ndarray, weights: np.ndarray) -> np.ndarray:
         sequence that is shorter.
     weights : array (sequence, block)
         Duration of each block; 0 after the end of a sequence.
+    independent : bool
+        Whether the sequences have inputs of their own. Sequences that share their input, or have none, may come
+        to do the same: then their scatter says little.
 
     Returns
     -------
     array (...)
         Half width of the 68 % interval of the mean over sequences of each sequence's rate. With at least
-        `SEQUENCES_FOR_SCATTER` sequences it is their scatter; with fewer, that of the blocks of each
-        sequence, with their autocorrelation. 0 where every block is -inf, inf where only some are.
+        `SEQUENCES_FOR_SCATTER` independent sequences it is their scatter; with fewer, that of the blocks of each
+        sequence, with their autocorrelation. If they are not independent it is that of the blocks of their
+        mean, or their scatter if that is larger. 0 where every block is -inf, inf where only some are.
 
     Notes
     -----
@@ -34,12 +38,21 @@ def standard_error(growth: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """
     S = growth.shape[0]
     with np.errstate(invalid="ignore"):
+        rates = sequence_rates(growth, weights)
+        scatter = np.zeros(rates.shape[1:])
         if S >= SEQUENCES_FOR_SCATTER:
-            rates = sequence_rates(growth, weights)
-            error = rates.std(axis=0, ddof=1) / np.sqrt(S) * _student(S - 1)
+            scatter = rates.std(axis=0, ddof=1) / np.sqrt(S) * _student(S - 1)
+        if S >= SEQUENCES_FOR_SCATTER and independent:
+            error = scatter
         else:
-            variances = [_variance_of_rate(growth[s], weights[s]) for s in range(S)]
-            error = np.sqrt(np.sum(variances, axis=0)) / S
+            # what each block adds to the rate of its sequence, less what is expected of its duration
+            kept = _aligned(weights > 0, growth)
+            expected = rates[:, None] * _aligned(weights, growth)
+            parts = np.where(kept, growth - expected, 0.0) / _aligned(weights.sum(axis=1), rates)[:, None] / S
+            if independent:
+                error = np.sqrt(np.sum([_variance_of_sum(parts[s], weights[s]) for s in range(S)], axis=0))
+            else:
+                error = np.maximum(np.sqrt(_variance_of_sum(parts.sum(axis=0), weights.max(axis=0))), scatter)
     infinite = np.isneginf(growth)
     present = np.broadcast_to(_aligned(weights > 0, growth), growth.shape)
     some, every = infinite.any(axis=(0, 1)), (infinite | ~present).all(axis=(0, 1))
@@ -63,19 +76,14 @@ def _student(degrees: np.ndarray | float) -> np.ndarray:
     return widths
 
 
-def _variance_of_rate(growth: np.ndarray, durations: np.ndarray) -> np.ndarray:
-    """Return the variance of the mean rate of one sequence from its blocks (block, ...)."""
-    kept = durations > 0
-    growth, durations = growth[kept], durations[kept]
-    B = growth.shape[0]
+def _variance_of_sum(deviation: np.ndarray, durations: np.ndarray) -> np.ndarray:
+    """Return the variance of the sum of the deviations (block, ...) of one series, widened for few blocks."""
+    deviation = deviation[durations > 0]
+    B = deviation.shape[0]
     if B < 2:
-        return np.full(growth.shape[1:], np.inf)
-    # a short tail block has a noisier rate: deviations of the growth itself weigh it as it should
-    rate = growth.sum(axis=0) / durations.sum()
-    deviation = growth - rate * _aligned(durations, growth)
+        return np.full(deviation.shape[1:], np.inf)
     variance, times = _sum_variance(deviation)
-    effective = B / times - 1
-    return variance * (_student(effective) / durations.sum()) ** 2
+    return variance * _student(B / times - 1) ** 2
 
 
 def _sum_variance(deviation: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

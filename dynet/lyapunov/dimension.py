@@ -50,6 +50,7 @@ def kaplan_yorke_dimension(spectrum: xr.Dataset) -> xr.Dataset:
     >>> round(float(dynet.kaplan_yorke_dimension(ds).dimension), 1)
     1.3
     """
+    require_leading(spectrum)
     exponents, order = sorted_exponents(spectrum)
     n, k = spectrum.sizes["unit"], exponents.size
     sums = np.cumsum(exponents)
@@ -106,6 +107,7 @@ def entropy_rate(spectrum: xr.Dataset) -> xr.Dataset:
     >>> round(float(dynet.entropy_rate(ds).entropy_rate), 6)
     0.962424
     """
+    require_leading(spectrum)
     exponents = spectrum["lyapunov_exponent"].values
     if exponents.min() > 0 and exponents.size < spectrum.sizes["unit"]:
         raise InputError(
@@ -144,6 +146,7 @@ def count_zero_exponents(spectrum: xr.Dataset, *, level: float = 0.95) -> int:
     >>> dynet.count_zero_exponents(ds)
     1
     """
+    require_leading(spectrum)
     factor = half_width(level)
     exponents = spectrum["lyapunov_exponent"].values
     errors = spectrum["standard_error"].values
@@ -177,12 +180,15 @@ def memory_time(spectrum: xr.Dataset, *, level: float = 0.95) -> xr.Dataset:
     >>> round(float(dynet.memory_time(ds).memory_time), 1)
     49.5
     """
+    require_leading(spectrum)
     factor = half_width(level)
     exponents = spectrum["lyapunov_exponent"].values
     leading = int(np.argmax(exponents))
     rate, error = float(exponents[leading]), float(spectrum["standard_error"].values[leading])
-    time = _inverted(rate)
-    bounds = [_inverted(rate - factor * error), _inverted(rate + factor * error)]
+    # rounding of the logarithms: a smaller rate is none
+    floor = 1e-12 / spectrum.attrs["dt"]
+    time = _inverted(rate, floor)
+    bounds = [_inverted(rate - factor * error, floor), _inverted(rate + factor * error, floor)]
     unit = spectrum.attrs["time_unit"]
     spread = error * time**2 if np.isfinite(time) else np.inf
     return dataset(
@@ -196,9 +202,9 @@ def memory_time(spectrum: xr.Dataset, *, level: float = 0.95) -> xr.Dataset:
     )
 
 
-def _inverted(rate: float) -> float:
+def _inverted(rate: float, floor: float) -> float:
     """Return -1/rate for a decay, infinity otherwise, 0 for an infinitely fast one."""
-    return -1.0 / rate if rate < 0 else np.inf
+    return -1.0 / rate if rate < -floor else np.inf
 
 
 def half_width(level: float) -> float:
@@ -208,6 +214,19 @@ def half_width(level: float) -> float:
         faults.add("level", level, "give a level in (0, 1), such as 0.95")
         faults.raise_if_any()
     return float(stats.norm.ppf(0.5 + level / 2))
+
+
+def require_leading(spectrum: xr.Dataset) -> None:
+    """Check that a spectrum is whole: a result of `lyapunov_spectrum` with its exponents 1, 2, ... and sequences."""
+    faults = Faults()
+    if not isinstance(spectrum, xr.Dataset) or "lyapunov_exponent" not in spectrum or "growth" not in spectrum:
+        faults.add("spectrum", type(spectrum).__name__, "give a result of lyapunov_spectrum")
+    elif set(spectrum["growth"].dims) != {"sequence", "time", "exponent"}:
+        faults.add("spectrum", dict(spectrum["growth"].sizes), "give it whole: select nothing, or lists: [1]")
+    elif not np.array_equal(spectrum["exponent"], np.arange(1, spectrum.sizes["exponent"] + 1)):
+        chosen = spectrum["exponent"].values.tolist()
+        faults.add("spectrum", chosen, "exponents 1, 2, ... are needed from the first on, but some were left out")
+    faults.raise_if_any()
 
 
 def sorted_exponents(spectrum: xr.Dataset) -> tuple[np.ndarray, np.ndarray]:
@@ -227,9 +246,15 @@ def weighted_growth(spectrum: xr.Dataset, weights: np.ndarray) -> np.ndarray:
     return total
 
 
+def are_independent(spectrum: xr.Dataset) -> bool:
+    """Return whether the sequences of a spectrum have inputs of their own."""
+    return bool(spectrum.attrs.get("sequences", "independent") == "independent")
+
+
 def error_of_sum(spectrum: xr.Dataset, weights: np.ndarray) -> float:
     """Return the standard error of a weighted sum of exponents."""
-    return float(standard_error(weighted_growth(spectrum, weights), spectrum["duration"].values))
+    growth, durations = weighted_growth(spectrum, weights), spectrum["duration"].values
+    return float(standard_error(growth, durations, independent=are_independent(spectrum)))
 
 
 def _scalar(

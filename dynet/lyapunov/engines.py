@@ -42,6 +42,7 @@ class Problem:
     frame_method: str
     numbers: list[int]  # of the sequences, as the caller counts them
     n_rows: int  # steps of the run, transient included
+    independent: bool  # whether the sequences have inputs of their own
     qr_interval: int | None  # None: automatic
 
     @property

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from dynet._validate import Faults, is_number, shown
-from dynet.errors import DivergenceError, InputError
+from dynet.errors import DivergenceError, DynetError, InputError
 from dynet.kernels.namespace import as_array, is_numpy, move_like, namespace, to_numpy
 from dynet.lyapunov.engines import Problem, not_compilable, tuples_allowed
 from dynet.systems.arguments import start_and_inputs
@@ -100,8 +100,17 @@ def make_problem(
         frame_method="qr" if parts is not None else frame,
         numbers=list(range(start.shape[0])),
         n_rows=n_steps + n_transient,
+        independent=_are_independent(system, rows),
         qr_interval=None if qr_interval == "auto" else int(qr_interval),
     )
+
+
+def _are_independent(system: Map, rows: Any) -> bool:
+    """Return whether every sequence has an input, or recorded Jacobians, of its own."""
+    if rows is None:
+        return system.limits()[1] is not None
+    series = to_numpy(rows)
+    return len({one.tobytes() for one in series}) == len(series)
 
 
 def _freeze(system: Map, start: Any, rows: Any, n_rows: int) -> tuple[Any, Any]:
@@ -145,7 +154,16 @@ def _spread(row: Any, start: Any) -> Any:
 
 
 def _call(system: Map, x: Any, u: Any) -> tuple[Any, Any]:
-    result = system.linearize(0.0, x, u, system.params)
+    """Call step and jac once; a fault of the user's functions is told with what they were given."""
+    try:
+        result = system.linearize(0.0, x, u, system.params)
+    except DynetError:
+        raise
+    except Exception as error:
+        raise InputError(
+            f"step or jac failed with {type(error).__name__}: {error}. They are called as f(t, x, u, p), here with x "
+            f"{type(x).__name__} of shape {tuple(x.shape)} and u of shape {tuple(u.shape)}: do x0 and inputs fit?"
+        ) from error
     if not (isinstance(result, tuple) and len(result) == 2):
         raise InputError("linearize must return the pair (x_next, J)")
     return result
@@ -233,6 +251,9 @@ def _plain(system: Map) -> Any:
 
 def _initial_frame(faults: Faults, initial_frame: Any, n: int, n_exponents: int | None, rng: Rng) -> np.ndarray:
     """Return the orthonormal frame (n, k) that every sequence starts with, in float64."""
+    if rng is not None and not isinstance(rng, int | np.integer | np.random.Generator):
+        faults.add("rng", rng, "give a whole number, a numpy.random.Generator or None")
+        rng = None
     known = len(faults)
     wanted = n_exponents if isinstance(n_exponents, int | np.integer) and 1 <= n_exponents <= n else None
     if initial_frame is None:

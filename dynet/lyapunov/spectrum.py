@@ -13,7 +13,7 @@ from threadpoolctl import threadpool_limits
 from dynet._labels import spectrum_dataset
 from dynet._validate import Faults
 from dynet.kernels.namespace import to_numpy
-from dynet.lyapunov.convergence import sequence_rates, standard_error
+from dynet.lyapunov.convergence import SEQUENCES_FOR_SCATTER, sequence_rates, standard_error
 from dynet.lyapunov.engines import Engine, Problem, make_engine
 from dynet.lyapunov.setup import make_problem, require_map
 from dynet.systems.cells import HiddenLSTM
@@ -107,7 +107,7 @@ def lyapunov_spectrum(
     Notes
     -----
     The standard error is the half width of a 68 % interval: from the scatter between sequences when there
-    are five or more, otherwise from the blocks of each sequence with their autocorrelation. A pivot below
+    are five or more with inputs of their own, otherwise from blocks with their autocorrelation. A pivot below
     ``n eps max|R|`` of its factorisation is rounding; such exponents are -inf and marked.
 
     References
@@ -129,7 +129,7 @@ def lyapunov_spectrum(
         system,
         x0,
         n_steps,
-        inputs=inputs,
+        inputs=inputs if lengths is None else _without_padding(inputs, lengths),
         n_exponents=n_exponents,
         n_transient=n_transient,
         qr_interval=qr_interval,
@@ -194,7 +194,7 @@ class Run:
         assert self.tolerance is not None
         if len(self.steps) < 2 * _FEWEST_BLOCKS:
             return False
-        error = standard_error(self.blocks(), self.durations())
+        error = standard_error(self.blocks(), self.durations(), independent=self.problem.independent)
         return bool((error < self.tolerance).all())
 
     def blocks(self) -> np.ndarray:
@@ -237,6 +237,17 @@ def _checked_lengths(lengths: ArrayLike, problem: Problem, n_steps: int, n_trans
         faults.add("lengths", lengths, f"each must lie between n_transient + 1 = {n_transient + 1} and {most}")
     faults.raise_if_any()
     return counts
+
+
+def _without_padding(inputs: Any, lengths: Any) -> Any:
+    """Return inputs with zeros in place of the padding, which may hold anything; checks of both come later."""
+    counts = np.asarray(to_numpy(lengths))
+    if getattr(inputs, "ndim", 0) != 3 or counts.shape != (inputs.shape[0],) or counts.dtype.kind not in "iu":
+        return inputs
+    cleaned = inputs.clone() if hasattr(inputs, "clone") else np.array(inputs)
+    for s, count in enumerate(counts.tolist()):
+        cleaned[s, max(count, 0) :] = 0
+    return cleaned
 
 
 def _part(problem: Problem, rows: np.ndarray, length: int) -> Problem:
@@ -295,7 +306,8 @@ def _label(
         "state": state_kind(system),
         "logarithm": "natural",
         "n_below_resolution": 0,
-        "standard_error_from": "sequences" if S >= 5 else "blocks, autocorrelation counted",
+        "sequences": "independent" if problem.independent else "shared input or none",
+        "standard_error_from": _error_source(S, problem.independent),
         **settings,
     }
     if settings["tolerance"] is not None:
@@ -309,7 +321,7 @@ def _label(
         durations=durations,
         times=(settings["n_transient"] + grid) * system.dt,
         exponents=exponents,
-        standard_error=standard_error(growth, durations),
+        standard_error=standard_error(growth, durations, independent=problem.independent),
         sequence_exponents=rates,
         running=running,
         final_state=final,
@@ -317,6 +329,12 @@ def _label(
         time_unit=time_unit,
         attrs=attrs,
     )
+
+
+def _error_source(n_sequences: int, independent: bool) -> str:
+    if n_sequences < SEQUENCES_FOR_SCATTER:
+        return "blocks, autocorrelation counted"
+    return "sequences" if independent else "blocks of the mean over sequences, or sequences if they scatter more"
 
 
 def _frame_name(problem: Problem) -> str:

@@ -17,6 +17,7 @@ from dynet.lyapunov.dimension import (
     half_width,
     kaplan_yorke_dimension,
     memory_time,
+    require_leading,
 )
 
 __all__ = ["summary"]
@@ -56,6 +57,7 @@ def summary(result: xr.Dataset, *, level: float = 0.95) -> pd.DataFrame:
     """
     if isinstance(result, xr.Dataset):
         if "lyapunov_exponent" in result and "growth" in result:
+            require_leading(result)
             rows = _spectrum_rows(result, level)
         elif "difference" in result and "comparison" in result.dims:
             rows = _comparison_rows(result, level)
@@ -110,11 +112,15 @@ def _spectrum_rows(spectrum: xr.Dataset, level: float) -> list[list[Any]]:
     rows = [
         _row("largest exponent", largest, error, unit, _sign_verdict(largest, error, level), None, level),
     ]
-    uniform = np.full(k, 1.0 / k)
-    label = "mean exponent" if k == n else f"mean of {k} exponents"
-    rows.append(_row(label, float(exponents.mean()), error_of_sum(spectrum, uniform), unit, _volume(k, n), None, level))
+    finite = np.isfinite(exponents)
+    if finite.any():
+        label = "mean exponent" if finite.all() and k == n else f"mean of {finite.sum()} exponents"
+        mean, spread = float(exponents[finite].mean()), error_of_sum(spectrum, finite / finite.sum())
+        rows.append(_row(label, mean, spread, unit, _volume(k, n, int(finite.sum())), None, level))
     zeros = count_zero_exponents(spectrum, level=level)
     words = f"{zeros} of {k} exponents hold zero in their {100 * level:g} % interval"
+    if np.isinf(errors[finite]).any():
+        words = "unknown: too few steps for error bars"
     rows.append(_row("zero exponents", zeros, 0.0, "1", words, (zeros, zeros), level))
     for quantity, function, name, verdict in (
         ("Kaplan-Yorke dimension", kaplan_yorke_dimension, "dimension", f"of {n} dimensions"),
@@ -132,10 +138,12 @@ def _spectrum_rows(spectrum: xr.Dataset, level: float) -> list[list[Any]]:
     bounds = memory["interval"].values
     value = float(memory["memory_time"])
     words = f"memory {_short(value)} {_plural(time_unit)} [{_short(bounds[0])}, {_short(bounds[1])}], {state}"
+    if np.isinf(bounds[0]):
+        words = f"does not forget: perturbations do not fade, {state}"
     rows.append(_row("memory time", value, float(memory["standard_error"]), time_unit, words, bounds, level))
     lost = int(spectrum["below_resolution"].sum())
     if lost:
-        words = f"{lost} exponents are -inf: singular Jacobian"
+        words = f"{lost} of {k} exponents are -inf: {_why_lost(spectrum)}"
         rows.append(_row("below resolution", lost, 0.0, "1", words, (lost, lost), level))
     return rows
 
@@ -151,8 +159,19 @@ def _sign_verdict(value: float, error: float, level: float) -> str:
     return "marginal: zero lies in the interval"
 
 
-def _volume(k: int, n: int) -> str:
+def _volume(k: int, n: int, finite: int) -> str:
+    if finite < k:
+        return f"of those that are finite; {k - finite} are -inf"
     return "rate of change of log volume, per unit" if k == n else f"of the {k} leading of {n}"
+
+
+def _why_lost(spectrum: xr.Dataset) -> str:
+    """Return why exponents are -inf: in every block, as singular Jacobians make them, or only in some."""
+    lost = spectrum["growth"].values[..., spectrum["below_resolution"].values]
+    if np.isneginf(lost).all():
+        return "singular Jacobian, or contraction beyond rounding"
+    wider = ", which float64 may resolve" if spectrum.attrs["dtype"] == "float32" else ""
+    return f"some steps contract beyond the resolution of {spectrum.attrs['dtype']}{wider}"
 
 
 def _short(value: float) -> str:

@@ -154,11 +154,15 @@ def convergence(
                 ax.plot(one["time"], one["running_estimate"][sequence], color=shade, linewidth=0.6, alpha=0.35)
             mean = one["running_estimate"].mean("sequence")
             label = f"{name} λ{exponent}".strip()
-            ax.plot(one["time"], mean, color=shade, linewidth=1.6, label=label)
+            marker = "o" if result.sizes["time"] == 1 else None
+            ax.plot(one["time"], mean, color=shade, linewidth=1.6, marker=marker, label=label)
             value, bar = float(one["lyapunov_exponent"]), errors * float(one["standard_error"])
             if np.isfinite(bar):
                 ax.axhspan(value - bar, value + bar, color=shade, alpha=0.15, linewidth=0)
-    ax.axhline(0, color=FAINT, linewidth=0.8, zorder=0)
+    low, high = ax.get_ylim()
+    if low - 0.5 * (high - low) < 0 < high + 0.5 * (high - low):
+        # farther away it would press the curves against one side
+        ax.axhline(0, color=FAINT, linewidth=0.8, zorder=0)
     first = next(iter(named.values()))
     ax.set_xlabel(f"time ({first.attrs['time_unit']})")
     ax.set_ylabel(f"running estimate ({first['lyapunov_exponent'].attrs['units']})")

@@ -52,15 +52,21 @@ def _rows(faults: Faults, system: Map, inputs: Any, n_rows: int, steps: str) -> 
         if rows.ndim == 1:
             way_out += "; a single channel is inputs[:, None]"
         faults.add("inputs", rows if rows.ndim else inputs, way_out)
+        return rows
+    if rows.ndim == 3 and rows.shape[0] == 0:
+        faults.add("inputs", rows, "give at least one sequence")
     elif rows.shape[-2] != n_rows:
         faults.say(
             f"inputs has {rows.shape[-2]} rows; {steps} need {n_rows} rows: give one row a step, or change n_steps"
         )
-    elif not bool(namespace(rows).all(namespace(rows).isfinite(rows))):
+    if not bool(namespace(rows).all(namespace(rows).isfinite(rows))):
         where = np.argwhere(~np.isfinite(to_numpy(rows)))[0].tolist()
         faults.say(f"inputs is not finite at {where}: repair or leave out that row")
-    if rows.ndim:
-        check_width(faults, system, rows)
+    check_width(faults, system, rows)
+    if faults and getattr(inputs, "dtype", None) is not None and "int" in str(inputs.dtype):
+        faults.say(
+            "inputs are whole numbers: if they are tokens, give the model's embedding as from_module(..., encode=)"
+        )
     return rows
 
 
@@ -68,6 +74,15 @@ def _start(faults: Faults, system: Map, x0: Any, driven: bool) -> Any:
     """Return the start as a floating array (n,) or (sequence, n)."""
     like = system.like
     if x0 is None:
+        driven = driven or has_bound_input(system.step)
+        n_channels = getattr(system.step, "n_channels", None)
+        reads = n_channels(system.params) if n_channels is not None else 0
+        if like is not None and reads and not driven:
+            faults.say(
+                f"inputs are missing: the network reads {reads} channels, one row a step; to run it without them, "
+                "give a start x0"
+            )
+            return None
         if like is None or not (driven or system.limits()[0] is not None):
             faults.say(
                 "x0 is None: give a start (n,); zeros stand in only for driven networks and recorded "

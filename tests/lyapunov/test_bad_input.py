@@ -351,3 +351,29 @@ def test_a_step_that_writes_into_its_argument_is_refused_or_does_no_harm(jitted)
     else:
         np.testing.assert_allclose(ds.lyapunov_exponent, reference.lyapunov_exponent, rtol=0, atol=1e-9)
     np.testing.assert_array_equal(x0, [[0.1, 0.1], [0.2, 0.1]])
+
+
+def test_faults_of_the_users_functions_are_told_with_what_they_were_given():
+    W = np.ones((5, 5))
+    system = dynet.Map(lambda t, x, u, p: np.tanh(W @ x), lambda t, x, u, p: W)
+    message = fault(lambda: spectrum(system, np.ones(4), 10))
+    assert "shape (4,)" in message
+    assert "x0" in message
+    three = dynet.Map(lambda t, x, u: x, lambda t, x, u: np.eye(2))
+    assert "f(t, x, u, p)" in fault(lambda: spectrum(three, np.ones(2), 10))
+
+
+def test_padding_may_hold_anything():
+    inputs = np.random.default_rng(0).standard_normal((2, 20, 2))
+    padded = inputs.copy()
+    padded[1, 12:] = np.nan
+    a, b = (spectrum(NET, None, 15, inputs=given, n_transient=5, lengths=[20, 12]) for given in (inputs, padded))
+    np.testing.assert_array_equal(a.sequence_exponent, b.sequence_exponent)
+    assert np.isnan(padded[1, 12:]).all()
+
+
+def test_empty_inputs_and_unknown_random_sources_are_named():
+    assert "at least one sequence" in fault(lambda: spectrum(NET, None, 10, inputs=np.zeros((0, 10, 2))))
+    assert "rng='x'" in fault(lambda: spectrum(HENON, X0, 10, rng="x"))
+    tokens = np.zeros((6, 10), dtype=int)
+    assert "encode=" in fault(lambda: spectrum(NET, None, 10, inputs=tokens))

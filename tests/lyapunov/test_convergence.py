@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+import dynet
 from dynet.lyapunov.convergence import SEQUENCES_FOR_SCATTER, sequence_rates, standard_error
 
 
@@ -145,3 +146,42 @@ def test_a_short_last_block_does_not_spoil_the_error():
         blocks = np.append(run[:1000].reshape(100, 10).sum(axis=1), run[1000:].sum())
         errors.append(standard_error(blocks[None, :, None], np.append(np.full(100, 10.0), 5.0)[None])[0])
     assert np.median(errors) == pytest.approx(1 / np.sqrt(1005), rel=0.25)
+
+
+# --- sequences that are not independent ------------------------------------------------------------------------
+
+
+def test_copies_of_one_sequence_have_the_error_of_one():
+    growth = np.random.default_rng(2).standard_normal((1, 100, 2))
+    one = standard_error(growth, np.ones((1, 100)))
+    many = standard_error(np.tile(growth, (8, 1, 1)), np.ones((8, 100)), independent=False)
+    np.testing.assert_allclose(many, one, rtol=1e-12)
+
+
+def test_sequences_that_share_nothing_but_the_name_keep_their_error():
+    # without inputs of their own, sequences may still be independent: then both estimates agree
+    growth = np.random.default_rng(3).standard_normal((6, 200, 40))
+    shared = standard_error(growth, np.ones((6, 200)), independent=False)
+    exact = 1 / np.sqrt(6 * 200)
+    assert 0.9 < np.median(shared) / exact < 1.5
+
+
+def test_starts_under_one_input_forget_where_they_began_and_count_once():
+    random = np.random.default_rng(4)
+    net = dynet.networks.tanh_rnn(random.standard_normal((5, 5)) / 4, random.standard_normal((5, 2)))
+    inputs = random.standard_normal((400, 2))
+    one = dynet.lyapunov_spectrum(net, random.standard_normal(5), 350, inputs=inputs, n_transient=50)
+    x0 = random.standard_normal((8, 5))
+    for given in (inputs, np.tile(inputs, (8, 1, 1))):
+        many = dynet.lyapunov_spectrum(net, x0, 350, inputs=given, n_transient=50)
+        assert many.attrs["sequences"] == "shared input or none"
+        np.testing.assert_allclose(many.standard_error, one.standard_error, rtol=1e-6)
+    own = dynet.lyapunov_spectrum(net, x0, 50, inputs=random.standard_normal((8, 60, 2)), n_transient=10)
+    assert own.attrs["sequences"] == "independent"
+    assert own.attrs["standard_error_from"] == "sequences"
+
+
+def test_equal_starts_of_a_chaotic_map_do_not_make_it_certain():
+    one = dynet.lyapunov_spectrum(dynet.zoo.henon(), [0.1, 0.1], 2_000)
+    same = dynet.lyapunov_spectrum(dynet.zoo.henon(), [[0.1, 0.1]] * 6, 2_000)
+    np.testing.assert_allclose(same.standard_error, one.standard_error, rtol=1e-12)

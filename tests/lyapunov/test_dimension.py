@@ -122,3 +122,20 @@ def test_a_level_is_a_probability(level, made):
     for function in (dynet.memory_time, dynet.count_zero_exponents):
         with pytest.raises(dynet.InputError, match=r"level=.*\(0, 1\)"):
             function(made([-0.1]), level=level)
+
+
+@pytest.mark.parametrize(
+    "function",
+    [dynet.kaplan_yorke_dimension, dynet.entropy_rate, dynet.count_zero_exponents, dynet.memory_time, dynet.summary],
+)
+def test_a_spectrum_without_its_first_exponents_is_refused(function):
+    ds = dynet.lyapunov_spectrum(dynet.zoo.linear_map(np.diag([0.9, 0.5, 0.2])), [0.0, 0.0, 0.0], 100)
+    for part in (ds.sel(exponent=[2, 3]), ds.sel(exponent=1), ds.sel(sequence=0), np.ones(3)):
+        with pytest.raises(dynet.InputError):
+            function(part)
+    function(ds.sel(exponent=[1, 2]) if function is dynet.memory_time else ds)
+
+
+def test_a_rate_of_nothing_but_rounding_is_remembered_for_ever():
+    ds = dynet.lyapunov_spectrum(dynet.zoo.linear_map(np.eye(3)), [0.0, 0.0, 0.0], 200)
+    assert np.isinf(dynet.memory_time(ds).memory_time)

@@ -745,5 +745,9 @@ def test_zeros_stand_in_for_the_start_of_driven_networks_only():
     inputs = random.standard_normal((30, 1))
     a, b = (spectrum(net, x0, 30, inputs=inputs) for x0 in (None, [0.0, 0.0]))
     np.testing.assert_array_equal(a.growth, b.growth)
-    with pytest.raises(dynet.InputError, match="x0 is None"):
+    with pytest.raises(dynet.InputError, match="inputs are missing: the network reads 1 channels"):
         spectrum(net, None, 30)
+    with pytest.raises(dynet.InputError, match="x0 is None"):
+        spectrum(networks.tanh_rnn(np.eye(2)), None, 30)
+    bound = spectrum(net.with_input([0.3]), None, 30)
+    np.testing.assert_array_equal(bound.growth, spectrum(net.with_input([0.3]), [0.0, 0.0], 30).growth)
