@@ -170,10 +170,10 @@ def test_starts_under_one_input_forget_where_they_began_and_count_once():
     random = np.random.default_rng(4)
     net = dynet.networks.tanh_rnn(random.standard_normal((5, 5)) / 4, random.standard_normal((5, 2)))
     inputs = random.standard_normal((400, 2))
-    one = dynet.lyapunov_spectrum(net, random.standard_normal(5), 350, inputs=inputs, n_transient=50)
+    one = dynet.lyapunov_spectrum(net, random.standard_normal(5), 250, inputs=inputs, n_transient=150)
     x0 = random.standard_normal((8, 5))
     for given in (inputs, np.tile(inputs, (8, 1, 1))):
-        many = dynet.lyapunov_spectrum(net, x0, 350, inputs=given, n_transient=50)
+        many = dynet.lyapunov_spectrum(net, x0, 250, inputs=given, n_transient=150)
         assert many.attrs["sequences"] == "shared input or none"
         np.testing.assert_allclose(many.standard_error, one.standard_error, rtol=1e-6)
     own = dynet.lyapunov_spectrum(net, x0, 50, inputs=random.standard_normal((8, 60, 2)), n_transient=10)
