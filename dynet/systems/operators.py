@@ -23,7 +23,6 @@ __all__ = [
     "Layers",
     "Operator",
     "Product",
-    "RungeKutta",
     "ScaledSum",
     "Term",
     "assemble",
@@ -380,83 +379,3 @@ def _add_to_head(block: Array, addition: Array) -> Array:
     xp = namespace(block)
     head, tail = block[..., :size, :] + addition, block[..., size:, :]
     return xp.concat((head, xp.broadcast_to(tail, (*head.shape[:-2], *tail.shape[-2:]))), axis=-2)
-
-
-class RungeKutta(Operator):
-    """The exact derivative of one explicit Runge-Kutta step, applied stage by stage.
-
-    ``K_i = J_i (V + h sum_j A_ij K_j)``, ``out = V + h sum_i b_i K_i``: one product a stage forwards, one a
-    stage backwards, where building the matrix would take products of Jacobians.
-
-    Parameters
-    ----------
-    jacobians : sequence
-        Jacobian of the vector field at each stage; anything that multiplies.
-    A, b : nested tuple of float, tuple of float
-        The Butcher tableau.
-    h : float
-        Time step.
-    prototype : array (..., n)
-        The state: it carries namespace, dtype, device and batch shape.
-    """
-
-    def __init__(
-        self,
-        jacobians: tuple[Any, ...],
-        A: tuple[tuple[float, ...], ...],
-        b: tuple[float, ...],
-        h: float,
-        prototype: Array,
-    ) -> None:
-        self.jacobians, self.A, self.b, self.h = jacobians, A, b, h
-        self._prototype = prototype
-        n = prototype.shape[-1]
-        self.shape = (*prototype.shape[:-1], n, n)
-
-    @property
-    def prototype(self) -> Array:
-        return self._prototype
-
-    def __matmul__(self, V: Array) -> Array:
-        stages: list[Array] = []
-        for J, row in zip(self.jacobians, self.A, strict=True):
-            stage = V
-            for weight, K in zip(row, stages, strict=False):
-                if weight:
-                    stage = stage + (self.h * weight) * K
-            stages.append(J @ stage)
-        out = V
-        for weight, K in zip(self.b, stages, strict=True):
-            out = out + (self.h * weight) * K
-        return out
-
-    def transpose(self) -> Operator:
-        return _TransposedRungeKutta(self)
-
-
-class _TransposedRungeKutta(Operator):
-    def __init__(self, step: RungeKutta) -> None:
-        self.step = step
-        self.shape = step.shape
-
-    @property
-    def prototype(self) -> Array:
-        return self.step.prototype
-
-    def __matmul__(self, V: Array) -> Array:
-        step = self.step
-        n_stages = len(step.b)
-        # cotangent of stage i: J_i^T (h b_i V + sum over later stages j of h A_ji times their cotangents)
-        cotangents: list[Array] = [None] * n_stages
-        out = V
-        for i in range(n_stages - 1, -1, -1):
-            total = (step.h * step.b[i]) * V
-            for j in range(i + 1, n_stages):
-                if step.A[j][i]:
-                    total = total + (step.h * step.A[j][i]) * cotangents[j]
-            cotangents[i] = transpose(step.jacobians[i]) @ total
-            out = out + cotangents[i]
-        return out
-
-    def transpose(self) -> RungeKutta:
-        return self.step

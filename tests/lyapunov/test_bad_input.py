@@ -333,7 +333,7 @@ def test_the_arguments_of_a_call_are_left_alone():
 
 
 @pytest.mark.parametrize("jitted", [True, False])
-def test_a_step_that_writes_into_its_argument_is_refused_or_does_no_harm(jitted):
+def test_a_step_that_writes_into_its_argument_is_refused(jitted):
     def step(t, x, u, p):
         x[0], x[1] = 1.0 - 1.4 * x[0] * x[0] + x[1], 0.3 * x[0]
         return x
@@ -343,13 +343,7 @@ def test_a_step_that_writes_into_its_argument_is_refused_or_does_no_harm(jitted)
 
     x0 = np.array([[0.1, 0.1], [0.2, 0.1]])
     system = dynet.Map(njit(step), njit(jac)) if jitted else dynet.Map(step, jac)
-    reference = spectrum(HENON, x0, 30, qr_interval=1)
-    try:
-        ds = spectrum(system, x0, 30, qr_interval=1)
-    except dynet.InputError:
-        pass
-    else:
-        np.testing.assert_allclose(ds.lyapunov_exponent, reference.lyapunov_exponent, rtol=0, atol=1e-9)
+    assert "writes into its argument x" in fault(lambda: spectrum(system, x0, 30))
     np.testing.assert_array_equal(x0, [[0.1, 0.1], [0.2, 0.1]])
 
 

@@ -14,12 +14,12 @@ from dynet.systems.operators import (
     GatedCell,
     Layers,
     Product,
-    RungeKutta,
     ScaledSum,
     Term,
     assemble,
     transpose,
 )
+from dynet.systems.runge_kutta import RungeKutta
 
 RK4 = (((), (0.5,), (0.0, 0.5), (0.0, 0.0, 1.0)), (1 / 6, 1 / 3, 1 / 3, 1 / 6))
 seeds = st.integers(0, 2**32 - 1)
