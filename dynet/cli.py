@@ -71,9 +71,11 @@ def _parser() -> argparse.ArgumentParser:
 
 #: How messages name arguments in Python, and how the command line does.
 FLAGS = {
+    'nonlinearity="tanh" or "relu"': "--nonlinearity tanh or --nonlinearity relu",
     'nonlinearity="tanh"': "--nonlinearity tanh",
     'nonlinearity="relu"': "--nonlinearity relu",
     "nonlinearity=": "--nonlinearity ",
+    "pass prefix=": "pass --prefix with one of them",
     "prefix=": "--prefix ",
     "n_exponents=": "--exponents=",
     "(n_exponents)": "(--exponents)",
