@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from dynet.lyapunov.convergence import standard_error
-from dynet.lyapunov.engines import Engine, Problem, make_engine
+from dynet.lyapunov.engines import make_engine
+from dynet.lyapunov.problem import Engine, Problem
 
 _MOST_BLOCKS, _FEWEST_BLOCKS, _FACTORISATIONS_A_BLOCK = 200, 10, 10
 

@@ -7,16 +7,14 @@ from typing import Any
 import numpy as np
 
 from dynet._validate import Faults, is_number, shown
-from dynet.errors import DivergenceError, DynetError, InputError
-from dynet.kernels.namespace import as_array, is_numpy, move_like, namespace, to_numpy
-from dynet.lyapunov.engines import Problem, not_compilable, tuples_allowed
+from dynet.errors import InputError
+from dynet.kernels.namespace import is_numpy, move_like, namespace, to_numpy
+from dynet.lyapunov.probe import first_inputs, probe, settle
+from dynet.lyapunov.problem import Problem
 from dynet.systems.arguments import start_and_inputs
-from dynet.systems.check import compare_jacobian, is_float_array
-from dynet.systems.compiled import CompiledParts, compiled_parts
+from dynet.systems.compiled import compiled_parts
 from dynet.systems.flow import Flow
-from dynet.systems.jitted import is_jitted
 from dynet.systems.map import Map
-from dynet.systems.runge_kutta import as_multiplier
 from dynet.systems.unit_names import unit_coords
 from dynet.typing import ArrayLike, Rng
 
@@ -79,14 +77,14 @@ def make_problem(
     # LU frames live in the array engine; asked for by name, it runs compiled functions one call at a time
     parts = compiled_parts(system) if is_numpy(start) and frame != "lu" else None
     first_row = start[0, :0] if rows is None else rows[0, 0, :]
-    start, tuples, frame_dtype = _settle(system, parts, start, first_row, names)
+    start, tuples, frame_dtype = settle(system, parts, start, first_row, names)
     if rows is not None:
         rows = move_like(rows, start)
     k = V.shape[1]
     if check:
         first = start if system.vectorized else start[0, :]
-        u = _first_inputs(system, rows, start)
-        _probe(system, first, u)
+        u = first_inputs(system, rows, start)
+        probe(system, first, u)
     if frame == "auto":
         frame = "lu" if parts is None and k >= LU_FROM else "qr"
     return Problem(
@@ -120,133 +118,6 @@ def _freeze(system: Map, start: Any, rows: Any, n_rows: int) -> tuple[Any, Any]:
         rows = xp.zeros_like(start[:, None, :0])
         rows = xp.broadcast_to(rows, (start.shape[0], n_rows, 0))
     return system.step.freeze(start, move_like(rows, start), system.params)  # type: ignore[attr-defined]
-
-
-def _settle(system: Map, parts: Any, start: Any, row: Any, names: list[str]) -> tuple[Any, bool, Any]:
-    """Return the start in the dtype that the functions keep, whether they return tuples, and the frame's dtype."""
-    tuples = False
-    n = start.shape[-1]
-    for _ in range(2):
-        x = start if system.vectorized else start[0, :]
-        u = row if not system.vectorized else _spread(row, start)
-        u = move_like(u, x)
-        before = to_numpy(x).copy()
-        if parts is not None:
-            y, J, tuples = _call_compiled(parts, x, u, system)
-        else:
-            with np.errstate(over="ignore", invalid="ignore"):
-                y, J = _call(system, x, u)
-        if not np.array_equal(before, to_numpy(x)):
-            raise InputError("step or jac writes into its argument x: return a new array")
-        y, J = as_array(y, x), as_multiplier(J, x)
-        _check_result(y, J, x, names)
-        wanted = y.dtype if is_float_array(y) else start.dtype
-        if wanted == start.dtype:
-            break
-        start = namespace(start).astype(start, wanted)
-    xp = namespace(x)
-    product = J @ xp.ones_like(x)[..., None]
-    return start, tuples and tuples_allowed(n), xp.result_type(product.dtype, start.dtype)
-
-
-def _spread(row: Any, start: Any) -> Any:
-    return namespace(row).broadcast_to(row, (start.shape[0], row.shape[-1]))
-
-
-def _call(system: Map, x: Any, u: Any) -> tuple[Any, Any]:
-    """Call step and jac once; a fault of the user's functions is told with what they were given."""
-    try:
-        result = system.linearize(0.0, x, u, system.params)
-    except DynetError:
-        raise
-    except Exception as error:
-        raise InputError(
-            f"step or jac failed with {type(error).__name__}: {error}. They are called as f(t, x, u, p), here with x "
-            f"{type(x).__name__} of shape {tuple(x.shape)} and u of shape {tuple(u.shape)}: do x0 and inputs fit?"
-        ) from error
-    if not (isinstance(result, tuple) and len(result) == 2):
-        raise InputError("linearize must return the pair (x_next, J)")
-    return result
-
-
-def _call_compiled(parts: CompiledParts, x: np.ndarray, u: np.ndarray, system: Map) -> tuple[Any, Any, bool]:
-    """Call the compiled functions once, with an array first, then with a tuple."""
-    from numba.core.errors import NumbaError
-
-    if parts.row is not None:
-        u = parts.row.astype(x.dtype)
-    failure: Exception | None = None
-    candidates: list[Any] = [x]
-    if tuples_allowed(x.shape[-1]):
-        candidates.append(tuple(x))
-    for state in candidates:
-        try:
-            first = parts.f(0.0, state, u, system.params)
-            second = parts.df(0.0, state, u, system.params)
-        except NumbaError as error:
-            failure = failure or error
-            continue
-        pair = parts.f is parts.df  # a compiled linearize
-        y, J = first if pair else (first, second)
-        return y, J, isinstance(y, tuple)
-    assert failure is not None
-    raise not_compilable("step or jac", failure) from failure
-
-
-def _check_result(y: Any, J: Any, x: Any, names: list[str]) -> None:
-    n = x.shape[-1]
-    faults = Faults()
-    if tuple(y.shape) != tuple(x.shape):
-        faults.say(f"step returned shape {tuple(y.shape)} for a state of shape {tuple(x.shape)}: return x_next (n,)")
-    shape = getattr(J, "shape", None)
-    if shape is None or tuple(shape[-2:]) != (n, n):
-        found = shown(J) if shape is None else f"shape {tuple(shape)}"
-        faults.say(f"jac returned {found}: give something of shape ({n}, {n}) that multiplies")
-    for name, value in (("step", y), ("jac", J)):
-        if "complex" in str(getattr(value, "dtype", "")):
-            faults.say(f"{name} returned complex numbers: split the state into real and imaginary parts")
-    faults.raise_if_any()
-    if not np.isfinite(to_numpy(y)).all():
-        where = np.argwhere(~np.isfinite(to_numpy(y)))[0]
-        raise DivergenceError(
-            f"the first step is not finite in unit {names[where[-1]]}: check x0, the parameters and dt",
-            step=0,
-            unit=names[where[-1]],
-        )
-    if isinstance(J, np.ndarray) and not np.isfinite(J).all():
-        where = np.argwhere(~np.isfinite(J))[0].tolist()
-        raise DivergenceError(
-            f"jac is not finite at the start, first in entry {where}: check jac, x0 and the parameters",
-            step=0,
-            unit=names[where[-2]],
-        )
-
-
-def _first_inputs(system: Map, rows: Any, start: Any) -> Any:
-    if rows is None:
-        return start[..., :0] if system.vectorized else start[0, :0]
-    return rows[:, 0, :] if system.vectorized else rows[0, 0, :]
-
-
-def _probe(system: Map, x: Any, u: Any) -> None:
-    with np.errstate(over="ignore", invalid="ignore"):
-        compare_jacobian(_plain(system), x, u, 0.0, system.params, 1)
-
-
-def _plain(system: Map) -> Any:
-    """Return ``linearize`` for the probe; a compiled step that wants tuples gets tuples."""
-    if not is_jitted(system.step) and not is_jitted(system.linearize):
-        return system.linearize
-
-    def linearize(t: float, x: Any, u: Any, p: Any) -> Any:
-        from numba.core.errors import NumbaError
-
-        try:
-            return system.linearize(t, x, u, p)
-        except NumbaError:
-            return system.linearize(t, tuple(x), u, p)
-
-    return linearize
 
 
 def _initial_frame(faults: Faults, initial_frame: Any, n: int, n_exponents: int | None, rng: Rng) -> np.ndarray:

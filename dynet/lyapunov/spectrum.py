@@ -13,7 +13,7 @@ from dynet._labels import spectrum_dataset
 from dynet._validate import Faults
 from dynet.kernels.namespace import to_numpy
 from dynet.lyapunov.convergence import SEQUENCES_FOR_SCATTER, sequence_rates, standard_error
-from dynet.lyapunov.engines import Problem
+from dynet.lyapunov.problem import Problem
 from dynet.lyapunov.run import Run, block_size
 from dynet.lyapunov.setup import make_problem, require_map
 from dynet.systems.cells import HiddenLSTM

@@ -1,0 +1,89 @@
+"""The engine of everything else: arrays of any namespace, sequence by sequence or all at once."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from dynet.kernels.frames import FRAMES
+from dynet.kernels.namespace import as_array, is_numpy, namespace, to_numpy
+from dynet.lyapunov.problem import Engine, Problem, is_fine, is_resolved, raise_if_diverged, raise_overflow
+from dynet.systems.runge_kutta import as_multiplier
+
+
+class ArrayEngine(Engine):
+    """All sequences at once (vectorized systems) or one of them, on the array namespace of the state."""
+
+    def __init__(self, problem: Problem, sequences: slice | int) -> None:
+        self._problem = problem
+        self._batch = isinstance(sequences, slice)
+        self._sequence = 0 if isinstance(sequences, slice) else sequences
+        x0 = problem.x0
+        self._flat = self._batch and x0.shape[0] == 1
+        if self._flat:
+            # a batch of one multiplies plain matrices: faster, and LU frames can use triangular products
+            self._x, self._inputs = x0[0, :], None if problem.inputs is None else problem.inputs[0, ...]
+        elif isinstance(sequences, slice):
+            self._x, self._inputs = x0, problem.inputs
+        else:
+            self._x = x0[sequences, :]
+            self._inputs = None if problem.inputs is None else problem.inputs[sequences, ...]
+        xp = namespace(x0)
+        V = problem.frame
+        if self._x.ndim == 2:
+            V = xp.broadcast_to(V, (x0.shape[0], *V.shape))
+            V = V.copy() if is_numpy(V) else xp.asarray(V, copy=True)
+        self._frame = FRAMES[problem.frame_method](V)
+        # every step of these loops costs far more than a factorisation saves: each one is factored
+        self.interval = problem.qr_interval or 1
+
+    def _step(self, step: int) -> None:
+        system = self._problem.system
+        u = self._x[..., :0] if self._inputs is None else self._inputs[..., step, :]
+        x = self._x
+        y, J = system.linearize(step * system.dt, x, u, system.params)
+        self._frame.multiply(as_multiplier(J, x))
+        self._x = as_array(y, x)
+
+    def advance(self, first: int, n_steps: int) -> np.ndarray:
+        start, saved = self._x, self._frame.snapshot()
+        while True:
+            growth = self._grown(first, n_steps)
+            resolved = growth is not None and is_resolved(growth, self._frame.worst, self._frame.epsilon)
+            if growth is not None and (resolved or self.interval == 1):
+                return growth.reshape(-1, growth.shape[-1])
+            self._x = start
+            self._frame.restore(saved)
+            if self.interval == 1:
+                self._find_divergence(first, n_steps)
+            self.interval //= 2
+
+    def _grown(self, first: int, n_steps: int) -> np.ndarray | None:
+        """Advance and return the growth, or None if something is not finite."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            try:
+                for s in range(n_steps):
+                    self._step(first + s)
+                    if (s + 1) % self.interval == 0 or s == n_steps - 1:
+                        self._frame.factor()
+                growth = self._frame.collect()
+            except (np.linalg.LinAlgError, ArithmeticError, RuntimeError):
+                # factorisations may refuse what is not finite; the replay tells, or raises what it was
+                return None
+        return growth if is_fine(growth) and np.isfinite(to_numpy(self._x)).all() else None
+
+    def _find_divergence(self, first: int, n_steps: int) -> None:
+        with np.errstate(over="ignore", invalid="ignore"):
+            for step in range(first, first + n_steps):
+                self._step(step)
+                x, V = to_numpy(self._x), to_numpy(self._frame.basis())
+                states = x.reshape(-1, x.shape[-1])
+                frames = np.broadcast_to(V, (*x.shape[:-1], *V.shape[-2:])).reshape(-1, *V.shape[-2:])
+                for s in range(states.shape[0]):
+                    raise_if_diverged(states[s], frames[s], step, self._sequence + s, self._problem)
+                if (step - first + 1) % self.interval == 0:
+                    self._frame.factor()
+        raise_overflow(first, n_steps, self._sequence)
+
+    def state(self) -> np.ndarray:
+        x = to_numpy(self._x)
+        return x.reshape(-1, x.shape[-1])
