@@ -10,14 +10,16 @@ from dynet._validate import Faults, shown
 from dynet.errors import DivergenceError, DynetError, InputError
 from dynet.kernels.namespace import as_array, move_like, namespace, to_numpy
 from dynet.systems.check import compare_jacobian, is_float_array
-from dynet.systems.compiled import TUPLES_UP_TO, CompiledParts
+from dynet.systems.compiled import TUPLES_UP_TO, CompiledParts, with_tuples
 from dynet.systems.jitted import is_jitted
 from dynet.systems.map import Map
 from dynet.systems.runge_kutta import as_multiplier
 
 
-def settle(system: Map, parts: Any, start: Any, row: Any, names: list[str]) -> tuple[Any, bool, Any]:
-    """Return the start in the dtype that the functions keep, whether they return tuples, and the frame's dtype."""
+def settle(
+    system: Map, parts: CompiledParts | None, start: Any, row: Any, names: list[str]
+) -> tuple[Any, CompiledParts | None, bool, Any]:
+    """Return the start in the dtype that the functions keep, functions that run best, if in tuples, frame dtype."""
     tuples = False
     n = start.shape[-1]
     for _ in range(2):
@@ -40,7 +42,25 @@ def settle(system: Map, parts: Any, start: Any, row: Any, names: list[str]) -> t
         start = namespace(start).astype(start, wanted)
     xp = namespace(x)
     product = J @ xp.ones_like(x)[..., None]
-    return start, tuples and n <= TUPLES_UP_TO, xp.result_type(product.dtype, start.dtype)
+    frame_dtype = xp.result_type(product.dtype, start.dtype)
+    # numba hands float32 numbers of a tuple back as float64: only those runs can be told from arrays
+    if parts is not None and n <= TUPLES_UP_TO and not tuples and start.dtype == np.float64 == frame_dtype:
+        lean = with_tuples(parts)
+        if lean != parts and _takes_tuples(lean, x, u, system):
+            parts, tuples = lean, True
+    return start, parts, tuples and n <= TUPLES_UP_TO, frame_dtype
+
+
+def _takes_tuples(parts: CompiledParts, x: np.ndarray, u: np.ndarray, system: Map) -> bool:
+    from numba.core.errors import NumbaError
+
+    u = u if parts.row is None else parts.row
+    try:
+        y = parts.f(0.0, tuple(x), u, system.params)
+        parts.df(0.0, tuple(x), u, system.params)
+    except NumbaError:
+        return False  # it needs an array: for x @ W, for slices
+    return isinstance(y, tuple)
 
 
 def _spread(row: Any, start: Any) -> Any:

@@ -77,7 +77,7 @@ def make_problem(
     # LU frames live in the array engine; asked for by name, it runs compiled functions one call at a time
     parts = compiled_parts(system) if is_numpy(start) and frame != "lu" else None
     first_row = start[0, :0] if rows is None else rows[0, 0, :]
-    start, tuples, frame_dtype = settle(system, parts, start, first_row, names)
+    start, parts, tuples, frame_dtype = settle(system, parts, start, first_row, names)
     if rows is not None:
         rows = move_like(rows, start)
     k = V.shape[1]

@@ -10,6 +10,8 @@ from collections.abc import Callable
 from typing import Any
 
 _CACHE: weakref.WeakKeyDictionary[Any, dict[Any, Any]] = weakref.WeakKeyDictionary()
+# functions made here that return what their inner function returns: how they were made
+_WRAPS: weakref.WeakKeyDictionary[Any, tuple[Any, ...]] = weakref.WeakKeyDictionary()
 
 
 def is_jitted(function: Any) -> bool:
@@ -23,6 +25,23 @@ def cached(function: Any, key: Any, make: Callable[[], Any]) -> Any:
     if key not in made:
         made[key] = make()
     return made[key]
+
+
+def returning_tuples(function: Any) -> Any:
+    """Return a compiled function that returns tuples where ``function`` returns array literals, or itself."""
+
+    def make() -> Any:
+        from dynet.kernels.literals import returns_literals, with_tuples
+
+        if function in _WRAPS:
+            wrap, inner, *rest = _WRAPS[function]
+            converted = returning_tuples(inner)
+            return None if converted is inner else wrap(converted, *rest)
+        return with_tuples(function) if returns_literals(function) else None
+
+    # not the function itself: a cache that is held by its keys must not hold them
+    made = cached(function, "tuples", make)
+    return function if made is None else made
 
 
 def jitted_difference(function: Any, scale: float) -> Any:
@@ -52,6 +71,7 @@ def jitted_ode(function: Any) -> Any:
         def rhs(t, x, u, p):  # type: ignore[no-untyped-def]
             return function(t, x, *p)
 
+        _WRAPS[rhs] = (jitted_ode, function)
         return rhs
 
     return cached(function, "ode", make)
@@ -67,6 +87,7 @@ def jitted_with_input(function: Any, signal: Any) -> Any:
         def driven(t, x, u, p):  # type: ignore[no-untyped-def]
             return function(t, x, signal(t), p)
 
+        _WRAPS[driven] = (jitted_with_input, function, signal)
         return driven
 
     return cached(function, ("input", signal), make)

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from dynet.kernels.namespace import device_of, namespace
+from dynet.kernels.namespace import device_of, is_numpy, namespace
 from dynet.typing import Array
 
 __all__ = [
@@ -28,6 +28,10 @@ __all__ = [
     "assemble",
     "transpose",
 ]
+
+
+#: rows of a sum that are put together at once: few enough for the cache
+_ROWS_AT_ONCE = 16
 
 
 class Operator(ABC):
@@ -138,7 +142,11 @@ class ScaledSum(Operator):
 
     @cached_property
     def _assembled_terms(self) -> Array:
-        return reduce(lambda A, B: A + B, (_dense(term) for term in self.terms))
+        first, *others = self.terms
+        out = _dense(first, self.shape)
+        for term in others:
+            _accumulate(out, term)
+        return out
 
     def __matmul__(self, V: Array) -> Array:
         n_columns = V.shape[-1]
@@ -169,10 +177,27 @@ def _apply(term: Term, V: Array) -> Array:
     return out if left is None else left[..., None] * out
 
 
-def _dense(term: Term) -> Array:
+def _dense(term: Term, shape: tuple[int, ...]) -> Array:
     left, W, right = term
     out = W if left is None else left[..., None] * W
-    return out if right is None else out * right[..., None, :]
+    out = out if right is None else out * right[..., None, :]
+    if out is W or out.shape != shape:
+        xp = namespace(W)
+        out = xp.asarray(xp.broadcast_to(out, shape), copy=True)  # others are going to be added to it
+    return out
+
+
+def _accumulate(out: Array, term: Term) -> None:
+    """Add a term to ``out`` some rows at a time: gates of a batch would fill the memory with their products."""
+    left, W, right = term
+    if not is_numpy(out) and left is not None and right is None:
+        out.addcmul_(left[..., None], W)  # torch fuses the two
+        return
+    rows = out.shape[-2]
+    for start in range(0, rows, _ROWS_AT_ONCE):
+        part = slice(start, start + _ROWS_AT_ONCE)
+        block = W[..., part, :] if left is None else left[..., part, None] * W[..., part, :]
+        out[..., part, :] += block if right is None else block * right[..., None, :]
 
 
 class Product(Operator):

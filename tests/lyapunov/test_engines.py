@@ -1,5 +1,7 @@
 """One system, every way to give it: the numbers must not depend on the way."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from numba import njit
@@ -53,12 +55,25 @@ def mixed_jac(t, x, u, p):
     return (-2.8 * x[0], 1), (0.3, 0)
 
 
+def filled_step(t, x, u, p):
+    out = np.empty(2)
+    out[0], out[1] = 1.0 - 1.4 * x[0] * x[0] + x[1], 0.3 * x[0]
+    return out
+
+
+def slicing_step(t, x, u, p):
+    y = x[::-1]  # no tuple has this
+    return np.array([1.0 - 1.4 * y[1] * y[1] + y[0], 0.3 * y[1]])
+
+
 jit_step, jit_jac = njit(py_step), njit(py_jac)
 jit_tuple_step, jit_linearize = njit(tuple_step), njit(linearize)
 jit_unpacking, jit_mixed = njit(unpacking_step), njit(mixed_jac)
 
 FORMS = {
-    "arrays, jitted": (dynet.Map(jit_step, jit_jac), "compiled"),
+    "array literals, jitted": (dynet.Map(jit_step, jit_jac), "compiled"),
+    "filled arrays, jitted": (dynet.Map(njit(filled_step), jit_jac), "compiled"),
+    "array literals of array expressions, jitted": (dynet.Map(njit(slicing_step), jit_jac), "compiled"),
     "tuples, jitted": (zoo.henon(), "compiled"),
     "tuples that unpack the state, floats and integers, jitted": (dynet.Map(jit_unpacking, jit_mixed), "compiled"),
     "linearize, jitted": (dynet.Map(jit_tuple_step, linearize=jit_linearize), "compiled"),
@@ -85,6 +100,34 @@ def test_every_form_of_the_henon_map_grows_step_by_step_like_the_textbook_loop(f
     rows, x = henon_steps
     np.testing.assert_allclose(ds.growth[0], rows, rtol=0, atol=1e-12)
     np.testing.assert_allclose(ds.final_state[0], x, rtol=0, atol=1e-13)
+
+
+def test_a_jitted_ode_that_returns_literals_runs_in_tuples(counted_arrays):
+    @njit
+    def decay(t, y, rate):
+        return np.array([-rate * y[0], -2 * rate * y[1]])
+
+    @njit
+    def slope(t, x, u, p):
+        return np.array([[-p[0], 0.0], [0.0, -2 * p[0]]])
+
+    flow = dataclasses.replace(dynet.Flow.from_ode(decay, args=(0.5,)), jac=slope)
+    system = flow.to_map(0.1, method="euler")
+    ds = spectrum(system, [1.0, 1.0], 40, initial_frame=EYE)
+    np.testing.assert_allclose(ds.lyapunov_exponent, np.log([0.95, 0.9]) / 0.1, rtol=1e-12)
+    before = counted_arrays()
+    spectrum(system, [1.0, 1.0], 20_000, initial_frame=EYE, check=False)
+    assert counted_arrays() - before < 5_000  # an array a step would be 20,000 and more
+
+
+@pytest.fixture
+def counted_arrays():
+    """Return a function that counts the arrays which compiled code has made so far."""
+    from numba.core.runtime import nrt
+
+    nrt._nrt.memsys_enable_stats()
+    yield lambda: nrt._nrt.memsys_get_stats_alloc()
+    nrt._nrt.memsys_disable_stats()
 
 
 def test_differences_grow_like_the_jacobian(henon_steps):

@@ -1,10 +1,13 @@
 """Operators against the matrices they stand for, written out entry by entry."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from scipy.sparse import csr_array
 from scipy.sparse.linalg import aslinearoperator
 
+from dynet.kernels.namespace import to_numpy
 from dynet.systems.operators import (
     Affine,
     GatedCell,
@@ -147,3 +150,41 @@ def test_float32_matrices_give_float32_products():
     J = ScaledSum(Term(np.ones(3, np.float32), np.eye(3, dtype=np.float32)), diagonal=np.ones(3, np.float32))
     assert (J @ np.eye(3, dtype=np.float32)).dtype == np.float32
     assert J.assemble().dtype == np.float32
+
+
+def gates_of_a_batch(library):
+    random = np.random.default_rng(7)
+    sequences, n = 3, 128
+    W = library.asarray(random.standard_normal((4 * n, n)))
+    slopes = library.asarray(random.standard_normal((4, sequences, n)))
+    return [Term(slopes[g], W[g * n : (g + 1) * n]) for g in range(4)], (sequences, n, n)
+
+
+def test_a_sum_of_gates_is_assembled_without_a_matrix_for_each_gate():
+    terms, shape = gates_of_a_batch(np)
+    tracemalloc.start()
+    dense = ScaledSum(*terms).assemble()
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert dense.shape == shape
+    assert peak < 1.7 * dense.nbytes  # the sum, and some rows of one gate; a matrix a gate would be three times it
+    np.testing.assert_allclose(dense, sum(d[..., None] * W for d, W, _ in terms), rtol=0, atol=1e-14)
+
+
+@pytest.mark.parametrize("kept", ["left", "right", "both", "none"])
+@pytest.mark.parametrize("name", ["numpy", "torch"])
+def test_assembled_sums_agree_over_libraries_and_kinds_of_terms(kept, name):
+    library = pytest.importorskip(name)
+    terms, _ = gates_of_a_batch(library)
+    chosen = [
+        Term(d if kept in ("left", "both") else None, W, d[:1] if kept in ("right", "both") else None)
+        for d, W, _ in terms
+    ]
+    before = [to_numpy(term.matrix).copy() for term in chosen]
+    expected = 0.0
+    for left, W, right in chosen:
+        one = W if left is None else left[..., None] * W
+        expected = expected + (one if right is None else one * right[..., None, :])
+    np.testing.assert_allclose(to_numpy(ScaledSum(*chosen).assemble()), to_numpy(expected), rtol=0, atol=1e-13)
+    for term, matrix in zip(chosen, before, strict=True):
+        np.testing.assert_array_equal(to_numpy(term.matrix), matrix)  # weights are never written to
