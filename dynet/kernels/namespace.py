@@ -20,6 +20,11 @@ def is_numpy(x: Any) -> bool:
     return isinstance(x, np.ndarray)
 
 
+def on_host(x: Any) -> bool:
+    """Tell whether compiled code can work on the memory of ``x``: numpy arrays, and tensors of the host."""
+    return is_numpy(x) or (hasattr(x, "detach") and x.device.type == "cpu")
+
+
 def to_numpy(x: Any) -> np.ndarray:
     """Bring ``x`` to the host as a numpy array (no copy when it is there already)."""
     if isinstance(x, np.ndarray):

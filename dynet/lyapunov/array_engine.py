@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from dynet.kernels.frames import FRAMES
+from dynet.kernels.frames import make_frame
 from dynet.kernels.namespace import as_array, is_numpy, namespace, to_numpy
 from dynet.lyapunov.problem import Engine, Problem, is_fine, is_resolved, raise_if_diverged, raise_overflow
 from dynet.systems.runge_kutta import as_multiplier
@@ -32,7 +32,7 @@ class ArrayEngine(Engine):
         if self._x.ndim == 2:
             V = xp.broadcast_to(V, (x0.shape[0], *V.shape))
             V = V.copy() if is_numpy(V) else xp.asarray(V, copy=True)
-        self._frame = FRAMES[problem.frame_method](V)
+        self._frame = make_frame(problem.frame_method, V)
         # every step of these loops costs far more than a factorisation saves: each one is factored
         self.interval = problem.qr_interval or 1
 
