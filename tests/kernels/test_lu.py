@@ -22,7 +22,7 @@ def factored(A):
 
 def assert_factored(A, digits=30.0):
     L, U, rows = factored(A)
-    n, k = A.shape
+    n = len(A)
     assert sorted(rows) == list(range(n))
     scale = n * np.finfo(A.dtype).eps * np.abs(U).max()
     assert np.abs(L @ U - A[rows]).max() <= digits * scale
