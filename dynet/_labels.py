@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -11,6 +12,7 @@ import xarray as xr
 EXPONENT_UNITS = "nat / {time_unit}"
 
 
+@cache
 def dynet_version() -> str:
     """Return the installed version of dynet."""
     try:

@@ -6,45 +6,49 @@ the loop and not a call in it. They take the user's functions as arguments and c
 
 from __future__ import annotations
 
+from math import log
 from typing import Any
 
 import numpy as np
 from numba import njit
 
 from dynet.kernels import rk
-from dynet.kernels.small import input_row, orthonormalise
+from dynet.kernels.formulas import normalise_tuple, ones_tuple, orthogonalise_tuple, rescale_tuple, zeros_tuple
+from dynet.kernels.small import input_row, orthonormalise, orthonormalise_plain
+from dynet.kernels.traced import peek, poke
 
 # a product of pivots is turned into a logarithm before it can leave this range
 _LOW, _HIGH = 1e-100, 1e100
+_LN2 = log(2.0)
 
 
-def _spectrum_block(tangent: Any) -> Any:
+def _array_block(tangent: Any) -> Any:
     @njit(error_model="numpy", nogil=True)
     def spectrum_block(  # type: ignore[no-untyped-def]
-        f, df, x, V, out, K, stage, rows, cols, inputs, p, first, dt, n_steps, interval, growth
+        f, df, x, V, scratch, inputs, p, first, dt, n_steps, interval, growth
     ):
         """Advance state and frame by ``n_steps`` and add the frame's log growth to ``growth`` (k,).
 
-        ``V`` (n, k) is updated in place, ``out``, ``K`` and ``stage`` (n, k) are scratch, ``rows`` and ``cols`` have
-        lengths n and k, ``inputs`` is a series (time, channel) or a constant row. The frame is factored every
-        ``interval`` steps and at the end, so a tail that is shorter is counted. Returns the state and the
-        smallest ratio of pivots seen in one factorisation.
+        ``V`` (n, k) is updated in place, ``scratch`` are three arrays like it, ``inputs`` is a series (time, channel)
+        or a constant row. The frame is factored every ``interval`` steps and at the end, so a tail that is shorter is
+        counted. Returns the state and how well the frame was resolved (`_resolution`).
         """
-        pivots = np.empty(len(cols))
-        product = np.ones(len(cols))
+        n, k = V.shape
+        pivots = np.empty(k)
+        product = np.ones(k)
         worst = 1.0
         since = 0
         for s in range(n_steps):
             u = input_row(inputs, first + s)
-            x = tangent(f, df, (first + s) * dt, x, V, out, K, stage, rows, cols, u, p, dt)
-            for i in range(len(rows)):
-                for j in range(len(cols)):
+            x, out = tangent(f, df, (first + s) * dt, x, V, scratch, u, p, dt)
+            for i in range(n):
+                for j in range(k):
                     V[i, j] = out[i, j]
             since += 1
             if since == interval or s == n_steps - 1:
                 since = 0
-                worst = min(worst, orthonormalise(V, rows, cols, pivots))
-                for j in range(len(cols)):
+                worst = min(worst, orthonormalise(V, pivots))
+                for j in range(k):
                     pivot = pivots[j]
                     if _LOW < pivot < _HIGH:
                         product[j] *= pivot
@@ -53,11 +57,73 @@ def _spectrum_block(tangent: Any) -> Any:
                             product[j] = 1.0
                     else:
                         growth[j] += np.log(pivot)
-        for j in range(len(cols)):
+        for j in range(k):
             growth[j] += np.log(product[j])
-        return x, worst
+        return x, _resolution(x, growth, worst)
 
     return spectrum_block
+
+
+def _tuple_block(tangent: Any) -> Any:
+    @njit(error_model="numpy", nogil=True)
+    def spectrum_block(  # type: ignore[no-untyped-def]
+        f, df, x, V, columns, pivots, inputs, p, first, dt, n_steps, interval, tolerance, growth
+    ):
+        """Do the same for a frame that is a tuple of orthonormal columns: it stays in registers.
+
+        ``columns`` (k, n) and ``pivots`` (k,) are scratch. A factorisation with a squared ratio of pivots below
+        ``tolerance`` is done with care for lost columns. Returns the state, the frame and how well it was resolved.
+        """
+        worst = 1.0
+        since = 0
+        N = ones_tuple(V)
+        E = zeros_tuple(V)
+        for s in range(n_steps):
+            u = input_row(inputs, first + s)
+            x, V = tangent(f, df, (first + s) * dt, x, V, (V, V, V), u, p, dt)
+            since += 1
+            if since == interval or s == n_steps - 1:
+                since = 0
+                W, M, sound, in_range = orthogonalise_tuple(V, N, tolerance)
+                if sound:
+                    V = W
+                    N = M
+                    if not in_range:
+                        V, N, E = rescale_tuple(V, N, E)
+                else:
+                    poke(columns, 0, 1, normalise_tuple(V, N))
+                    worst = min(worst, _careful(columns, pivots, growth, N, E))
+                    V = peek(columns, 0, 1, V)
+                    N = ones_tuple(V)
+                    E = zeros_tuple(V)
+        for j in range(len(V)):
+            growth[j] += 0.5 * log(N[j]) + _LN2 * E[j]
+        return x, normalise_tuple(V, N), _resolution(x, growth, worst)
+
+    return spectrum_block
+
+
+@njit(error_model="numpy", nogil=True)
+def _resolution(x, growth, worst):  # type: ignore[no-untyped-def]
+    """Return the smallest ratio of pivots of one factorisation; 0 if one was lost, NaN if something is not finite."""
+    for i in range(len(x)):
+        if not np.isfinite(x[i]):
+            return np.nan
+    for j in range(growth.shape[0]):
+        if not growth[j] < np.inf:
+            return np.nan
+        if growth[j] == -np.inf:
+            worst = 0.0
+    return worst
+
+
+@njit(error_model="numpy", nogil=True, cache=True)
+def _careful(columns, pivots, growth, N, E):  # type: ignore[no-untyped-def]
+    """Factor columns that may be lost to rounding; settle the growth up to here."""
+    worst = orthonormalise_plain(columns.T, pivots)
+    for j in range(pivots.shape[0]):
+        growth[j] += log(pivots[j]) + 0.5 * log(N[j]) + _LN2 * E[j]
+    return worst
 
 
 def _trajectory_block(step: Any) -> Any:
@@ -74,13 +140,15 @@ def _trajectory_block(step: Any) -> Any:
     return trajectory_block
 
 
-#: Loops by the way a step is taken.
-SPECTRUM_BLOCKS: dict[str, Any] = {
-    "map": _spectrum_block(rk.map_tangent),
-    "linearize": _spectrum_block(rk.linearized_tangent),
-    "euler": _spectrum_block(rk.euler_tangent),
-    "rk4": _spectrum_block(rk.rk4_tangent),
+_TANGENTS = {
+    "map": rk.map_tangent,
+    "linearize": rk.linearized_tangent,
+    "euler": rk.euler_tangent,
+    "rk4": rk.rk4_tangent,
 }
+#: Loops by the way a step is taken: for frames that are arrays, for frames that are tuples, for states alone.
+SPECTRUM_BLOCKS: dict[str, Any] = {kind: _array_block(tangent) for kind, tangent in _TANGENTS.items()}
+TUPLE_BLOCKS: dict[str, Any] = {kind: _tuple_block(tangent) for kind, tangent in _TANGENTS.items()}
 TRAJECTORY_BLOCKS: dict[str, Any] = {
     "map": _trajectory_block(rk.map_step),
     "linearize": _trajectory_block(rk.linearized_step),

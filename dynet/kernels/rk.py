@@ -1,16 +1,20 @@
 """Steps of maps and of flows, compiled: the state alone, or the state with its tangent frame.
 
-Every ``*_step(f, t, x, u, p, dt)`` returns the next state. Every ``*_tangent(f, df, t, x, V, out, K, stage, rows,
-cols, u, p, dt)`` also carries the frame ``V``: it writes the new one into ``out``, with ``K`` and ``stage`` as scratch,
-and returns the next state. Flows propagate the frame stage by stage: no Jacobian of a whole step is formed.
+Every ``*_step(f, t, x, u, p, dt)`` returns the next state. Every ``*_tangent(f, df, t, x, V, scratch, u, p, dt)`` also
+returns the frame carried along; a frame that is an array is written into one of the three arrays ``scratch``.
+Flows propagate the frame stage by stage: no Jacobian of a whole step is formed.
 """
 
 from __future__ import annotations
 
-import numpy as np
-from numba import njit
+from typing import Any
 
-from dynet.kernels.small import jacobian, like_state, multiply, plus_scaled, shifted
+import numpy as np
+from numba import njit, types
+from numba.extending import overload
+
+from dynet.kernels.formulas import as_columns, like_tuple, over_width, square_tuple
+from dynet.kernels.small import combine, like_state, plus_scaled, product, shifted, tuple_setitem
 
 # inlined before compilation: an array that crosses a call boundary costs two atomic operations
 _inline = njit(error_model="numpy", inline="always")
@@ -22,10 +26,9 @@ def map_step(f, t, x, u, p, dt):  # type: ignore[no-untyped-def]
 
 
 @_inline
-def map_tangent(f, df, t, x, V, out, K, stage, rows, cols, u, p, dt):  # type: ignore[no-untyped-def]
-    J = jacobian(df(t, x, u, p))
-    multiply(J, V, out, rows, cols)
-    return like_state(f(t, x, u, p), x)
+def map_tangent(f, df, t, x, V, scratch, u, p, dt):  # type: ignore[no-untyped-def]
+    out = product(V, df(t, x, u, p), scratch[0])
+    return like_state(f(t, x, u, p), x), out
 
 
 @_inline
@@ -34,10 +37,10 @@ def linearized_step(f, t, x, u, p, dt):  # type: ignore[no-untyped-def]
 
 
 @_inline
-def linearized_tangent(f, df, t, x, V, out, K, stage, rows, cols, u, p, dt):  # type: ignore[no-untyped-def]
+def linearized_tangent(f, df, t, x, V, scratch, u, p, dt):  # type: ignore[no-untyped-def]
     y, J = f(t, x, u, p)
-    multiply(jacobian(J), V, out, rows, cols)
-    return like_state(y, x)
+    out = product(V, J, scratch[0])
+    return like_state(y, x), out
 
 
 @_inline
@@ -46,10 +49,10 @@ def euler_step(f, t, x, u, p, dt):  # type: ignore[no-untyped-def]
 
 
 @_inline
-def euler_tangent(f, df, t, x, V, out, K, stage, rows, cols, u, p, dt):  # type: ignore[no-untyped-def]
-    multiply(jacobian(df(t, x, u, p)), V, K, rows, cols)
-    _combine(out, V, dt, K, rows, cols)
-    return plus_scaled(x, dt, f(t, x, u, p))
+def euler_tangent(f, df, t, x, V, scratch, u, p, dt):  # type: ignore[no-untyped-def]
+    K = product(V, df(t, x, u, p), scratch[1])
+    out = combine(V, dt, K, scratch[0])
+    return plus_scaled(x, dt, f(t, x, u, p)), out
 
 
 @_inline
@@ -63,30 +66,31 @@ def rk4_step(f, t, x, u, p, dt):  # type: ignore[no-untyped-def]
 
 
 @_inline
-def rk4_tangent(f, df, t, x, V, out, K, stage, rows, cols, u, p, dt):  # type: ignore[no-untyped-def]
+def rk4_tangent(f, df, t, x, V, scratch, u, p, dt):  # type: ignore[no-untyped-def]
+    out, K, stage = scratch
     half = 0.5 * dt
     k1 = f(t, x, u, p)
-    multiply(jacobian(df(t, x, u, p)), V, K, rows, cols)
-    _combine(out, V, dt / 6, K, rows, cols)
-    _combine(stage, V, half, K, rows, cols)
+    K = product(V, df(t, x, u, p), K)
+    out = combine(V, dt / 6, K, out)
+    stage = combine(V, half, K, stage)
 
     x2 = plus_scaled(x, half, k1)
     k2 = f(t + half, x2, u, p)
-    multiply(jacobian(df(t + half, x2, u, p)), stage, K, rows, cols)
-    _combine(out, out, dt / 3, K, rows, cols)
-    _combine(stage, V, half, K, rows, cols)
+    K = product(stage, df(t + half, x2, u, p), K)
+    out = combine(out, dt / 3, K, out)
+    stage = combine(V, half, K, stage)
 
     x3 = plus_scaled(x, half, k2)
     k3 = f(t + half, x3, u, p)
-    multiply(jacobian(df(t + half, x3, u, p)), stage, K, rows, cols)
-    _combine(out, out, dt / 3, K, rows, cols)
-    _combine(stage, V, dt, K, rows, cols)
+    K = product(stage, df(t + half, x3, u, p), K)
+    out = combine(out, dt / 3, K, out)
+    stage = combine(V, dt, K, stage)
 
     x4 = plus_scaled(x, dt, k3)
     k4 = f(t + dt, x4, u, p)
-    multiply(jacobian(df(t + dt, x4, u, p)), stage, K, rows, cols)
-    _combine(out, out, dt / 6, K, rows, cols)
-    return _rk4_sum(x, dt, k1, k2, k3, k4)
+    K = product(stage, df(t + dt, x4, u, p), K)
+    out = combine(out, dt / 6, K, out)
+    return _rk4_sum(x, dt, k1, k2, k3, k4), out
 
 
 @_inline
@@ -98,26 +102,43 @@ def _rk4_sum(x, dt, k1, k2, k3, k4):  # type: ignore[no-untyped-def]
 
 
 @njit(error_model="numpy", nogil=True, forceinline=True)
-def _combine(out, V, a, K, rows, cols):  # type: ignore[no-untyped-def]
-    for i in range(len(rows)):
-        for j in range(len(cols)):
-            out[i, j] = V[i, j] + a * K[i, j]
-
-
-@njit(error_model="numpy", nogil=True)
 def central_difference(f, scale, t, x, u, p):  # type: ignore[no-untyped-def]
-    """Return the dense Jacobian of ``f`` by central differences, each entry shifted by its own step."""
-    n = len(x)
-    base = np.empty(n, dtype=np.asarray(x[0]).dtype)
-    relative = np.finfo(base.dtype).eps ** (1 / 3)
-    J = np.empty((n, n), dtype=base.dtype)
-    for j in range(n):
-        h = relative * max(abs(x[j]), scale)
-        above = shifted(x, j, h)
-        below = shifted(x, j, -h)
-        width = above[j] - below[j]  # what was really added, after rounding
-        upper = f(t, above, u, p)
-        lower = f(t, below, u, p)
-        for i in range(n):
-            J[i, j] = (upper[i] - lower[i]) / width
-    return J
+    """Return the Jacobian of ``f`` by central differences, each entry shifted by its own step."""
+    return _differences(f, scale, t, x, u, p)
+
+
+def _differences(f: Any, scale: float, t: float, x: Any, u: Any, p: Any) -> Any:
+    """`central_difference`, by rows: a tuple for a state that is one, an array otherwise."""
+
+
+@overload(_differences)
+def _compiled_differences(f, scale, t, x, u, p):  # type: ignore[no-untyped-def]
+    is_tuple = isinstance(x, types.BaseTuple)
+    relative = float(np.finfo(str(x.dtype)).eps) ** (1 / 3)
+
+    def tuple_differences(f, scale, t, x, u, p):  # type: ignore[no-untyped-def]
+        columns = square_tuple(x)
+        for j in range(len(x)):
+            h = relative * max(abs(x[j]), scale)
+            above = shifted(x, j, h)
+            below = shifted(x, j, -h)
+            # the width is what was really added, after rounding
+            column = over_width(f(t, above, u, p), f(t, below, u, p), above[j] - below[j])
+            columns = tuple_setitem(columns, j, like_tuple(x, column))
+        return as_columns(columns)
+
+    def array_differences(f, scale, t, x, u, p):  # type: ignore[no-untyped-def]
+        n = len(x)
+        J = np.empty((n, n), dtype=x.dtype)
+        for j in range(n):
+            h = relative * max(abs(x[j]), scale)
+            above = shifted(x, j, h)
+            below = shifted(x, j, -h)
+            width = above[j] - below[j]
+            upper = f(t, above, u, p)
+            lower = f(t, below, u, p)
+            for i in range(n):
+                J[i, j] = (upper[i] - lower[i]) / width
+        return J
+
+    return tuple_differences if is_tuple else array_differences

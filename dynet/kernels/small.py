@@ -1,8 +1,6 @@
-"""Helpers on a state that is a tuple (small systems, no allocation) or an array.
+"""Helpers of the compiled loops on states and frames that are tuples (small systems, no allocation) or arrays.
 
 Each overloaded helper stands twice: as plain Python, which says what it does, and as what is compiled.
-Sizes travel as ``rows`` and ``cols``, things whose lengths are n and k: tuples for small systems, whose lengths
-the compiler knows, so that it unrolls every loop; arrays otherwise.
 """
 
 from __future__ import annotations
@@ -11,13 +9,20 @@ from typing import Any
 
 import numpy as np
 from numba import njit, types
+from numba.core import cgutils
 from numba.cpython.unsafe.tuple import tuple_setitem as _tuple_setitem
 from numba.extending import overload
+
+from dynet.kernels.formulas import combine_tuple, like_tuple, plus_scaled_tuple, product_tuple
+from dynet.kernels.traced import as_intrinsic
 
 #: Above this size BLAS and LAPACK beat plain loops.
 PLAIN_LOOPS_UP_TO = 16
 
 tuple_setitem: Any = _tuple_setitem  # an intrinsic: its signature is not the one that Python sees
+
+
+# --- states --------------------------------------------------------------------------------------------------
 
 
 def like_state(y: Any, x: Any) -> Any:
@@ -28,15 +33,7 @@ def like_state(y: Any, x: Any) -> Any:
 @overload(like_state)
 def _like_state(y, x):  # type: ignore[no-untyped-def]
     if isinstance(x, types.BaseTuple):
-
-        def from_tuple(y, x):  # type: ignore[no-untyped-def]
-            entries = floats(y)
-            out = x
-            for i in range(len(x)):
-                out = tuple_setitem(out, i, entries[i])
-            return out
-
-        return from_tuple
+        return lambda y, x: like_tuple(x, y)
     if y == x:
         return lambda y, x: y
 
@@ -47,60 +44,6 @@ def _like_state(y, x):  # type: ignore[no-untyped-def]
         return out
 
     return from_array
-
-
-def floats(row: Any) -> tuple[float, ...]:
-    """Return a tuple of numbers as floats: ``(1.0, 0)`` mixes types, which a loop cannot index."""
-    return tuple(float(entry) for entry in row)
-
-
-_FLOATS: dict[int, Any] = {
-    1: lambda row: (float(row[0]),),
-    2: lambda row: (float(row[0]), float(row[1])),
-    3: lambda row: (float(row[0]), float(row[1]), float(row[2])),
-    4: lambda row: (float(row[0]), float(row[1]), float(row[2]), float(row[3])),
-    5: lambda row: (float(row[0]), float(row[1]), float(row[2]), float(row[3]), float(row[4])),
-    6: lambda row: (float(row[0]), float(row[1]), float(row[2]), float(row[3]), float(row[4]), float(row[5])),
-}
-_ROWS: dict[int, Any] = {
-    1: lambda J: (floats(J[0]),),
-    2: lambda J: (floats(J[0]), floats(J[1])),
-    3: lambda J: (floats(J[0]), floats(J[1]), floats(J[2])),
-    4: lambda J: (floats(J[0]), floats(J[1]), floats(J[2]), floats(J[3])),
-    5: lambda J: (floats(J[0]), floats(J[1]), floats(J[2]), floats(J[3]), floats(J[4])),
-    6: lambda J: (floats(J[0]), floats(J[1]), floats(J[2]), floats(J[3]), floats(J[4]), floats(J[5])),
-}
-
-
-@overload(floats)
-def _floats(row):  # type: ignore[no-untyped-def]
-    if isinstance(row, types.UniTuple) and isinstance(row.dtype, types.Float):
-        return lambda row: row
-    return _FLOATS.get(len(row))
-
-
-def jacobian(J: Any) -> Any:
-    """Return a Jacobian as the loops index it: an array as it is, tuples as tuples of floats."""
-    return tuple(floats(row) for row in J) if isinstance(J, tuple) else J
-
-
-@overload(jacobian)
-def _jacobian(J):  # type: ignore[no-untyped-def]
-    if not isinstance(J, types.BaseTuple):
-        return lambda J: J
-    return _ROWS.get(len(J))
-
-
-def input_row(inputs: np.ndarray, step: int) -> np.ndarray:
-    """Return the input of a step: a row of a series (time, channel), or the constant row (channel,)."""
-    return inputs[step] if inputs.ndim == 2 else inputs
-
-
-@overload(input_row)
-def _input_row(inputs, step):  # type: ignore[no-untyped-def]
-    if inputs.ndim == 2:
-        return lambda inputs, step: inputs[step]
-    return lambda inputs, step: inputs
 
 
 def shifted(x: Any, i: int, h: float) -> Any:
@@ -130,15 +73,7 @@ def plus_scaled(x: Any, a: float, k: Any) -> Any:
 @overload(plus_scaled)
 def _plus_scaled(x, a, k):  # type: ignore[no-untyped-def]
     if isinstance(x, types.BaseTuple):
-
-        def add_tuple(x, a, k):  # type: ignore[no-untyped-def]
-            slopes = floats(k)
-            out = x
-            for i in range(len(x)):
-                out = tuple_setitem(out, i, x[i] + a * slopes[i])
-            return out
-
-        return add_tuple
+        return lambda x, a, k: plus_scaled_tuple(x, a, k)
 
     def add_array(x, a, k):  # type: ignore[no-untyped-def]
         out = np.empty_like(x)
@@ -149,82 +84,144 @@ def _plus_scaled(x, a, k):  # type: ignore[no-untyped-def]
     return add_array
 
 
-def entry(J: Any, i: int, j: int) -> Any:
-    """Return entry (i, j) of a Jacobian given as an array or as a tuple of rows."""
-    return J[i][j]
+def input_row(inputs: np.ndarray, step: int) -> np.ndarray:
+    """Return the input of a step: a row of a series (time, channel), or the constant row (channel,)."""
+    return inputs[step] if inputs.ndim == 2 else inputs
 
 
-@overload(entry)
-def _entry(J, i, j):  # type: ignore[no-untyped-def]
+@overload(input_row)
+def _input_row(inputs, step):  # type: ignore[no-untyped-def]
+    if inputs.ndim == 2:
+        return lambda inputs, step: inputs[step]
+    return lambda inputs, step: inputs
+
+
+# --- frames: tuples of columns, or arrays (n, k) that are written into ---------------------------------------
+
+
+def product(V: Any, J: Any, out: Any) -> Any:
+    """Return ``J V``; arrays are written into ``out``."""
+    if isinstance(V, tuple):
+        return product_tuple(V, J)
+    return multiply(J, V, out)
+
+
+@overload(product)
+def _product(V, J, out):  # type: ignore[no-untyped-def]
+    if not isinstance(V, types.BaseTuple):
+        return lambda V, J, out: multiply(J, V, out)
     if isinstance(J, types.BaseTuple):
-        return lambda J, i, j: J[i][j]
-    return lambda J, i, j: J[i, j]
+        return lambda V, J, out: product_tuple(V, J)
+    return lambda V, J, out: product_tuple(V, array_rows(J, V))
 
 
-def large_product(J: Any, V: np.ndarray, out: np.ndarray, rows: Any) -> None:
-    """Write ``J V`` into ``out`` by BLAS; small systems never get here, and do not compile it."""
+def combine(V: Any, a: float, K: Any, out: Any) -> Any:
+    """Return ``V + a K``; arrays are written into ``out``."""
+    return combine_tuple(V, a, K) if isinstance(V, tuple) else add_scaled(V, a, K, out)
+
+
+@overload(combine)
+def _combine(V, a, K, out):  # type: ignore[no-untyped-def]
+    if isinstance(V, types.BaseTuple):
+        return lambda V, a, K, out: combine_tuple(V, a, K)
+    return lambda V, a, K, out: add_scaled(V, a, K, out)
+
+
+def _array_rows(J: np.ndarray, V: Any) -> Any:
+    """Return an array (n, n) as a tuple of rows; n is known from the frame."""
+
+
+def _array_rows_definition(J: Any, V: Any) -> Any:
+    n = len(V[0])
+    entry_kind = J.dtype if isinstance(J.dtype, types.Float) else types.float64
+    kind = types.UniTuple(types.UniTuple(entry_kind, n), n)
+
+    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        array_type = signature.args[0]
+        array = context.make_array(array_type)(context, builder, values[0])
+
+        def load(i: int, j: int) -> Any:
+            place = [context.get_constant(types.intp, i), context.get_constant(types.intp, j)]
+            pointer = cgutils.get_item_pointer(context, builder, array_type, array, place)
+            return context.cast(builder, context.unpack_value(builder, array_type.dtype, pointer), J.dtype, entry_kind)
+
+        rows = [context.make_tuple(builder, kind.dtype, [load(i, j) for j in range(n)]) for i in range(n)]
+        return context.make_tuple(builder, kind, rows)
+
+    return kind(J, V), generate
+
+
+array_rows: Any = as_intrinsic(_array_rows, _array_rows_definition)
+
+
+@njit(error_model="numpy", nogil=True, forceinline=True)
+def add_scaled(V, a, K, out):  # type: ignore[no-untyped-def]
+    """Write ``V + a K`` into ``out`` and return it."""
+    for i in range(V.shape[0]):
+        for j in range(V.shape[1]):
+            out[i, j] = V[i, j] + a * K[i, j]
+    return out
+
+
+@njit(error_model="numpy", nogil=True, forceinline=True)
+def multiply(J, V, out):  # type: ignore[no-untyped-def]
+    """Write ``J V`` into ``out`` and return it."""
+    n, k = V.shape
+    if n > PLAIN_LOOPS_UP_TO:
+        large_product(J, V, out)
+        return out
+    for i in range(n):
+        for j in range(k):
+            total = J[i, 0] * V[0, j]
+            for m in range(1, n):
+                total += J[i, m] * V[m, j]
+            out[i, j] = total
+    return out
+
+
+def large_product(J: Any, V: np.ndarray, out: np.ndarray) -> None:
+    """Write ``J V`` into ``out`` by BLAS."""
     out[...] = np.asarray(J) @ V
 
 
 @overload(large_product)
-def _large_product(J, V, out, rows):  # type: ignore[no-untyped-def]
-    if isinstance(rows, types.BaseTuple) or isinstance(J, types.BaseTuple):
-        return lambda J, V, out, rows: None
+def _large_product(J, V, out):  # type: ignore[no-untyped-def]
     if J.dtype == V.dtype and J.layout == "C":
-        return lambda J, V, out, rows: np.dot(J, V, out)
-    return lambda J, V, out, rows: np.dot(np.ascontiguousarray(J).astype(V.dtype), V, out)
+        return lambda J, V, out: np.dot(J, V, out)
+    return lambda J, V, out: np.dot(np.ascontiguousarray(J).astype(V.dtype), V, out)
 
 
-def large_qr(V: np.ndarray, pivots: np.ndarray, rows: Any) -> float:
-    """`orthonormalise` by LAPACK; small systems never get here, and do not compile it."""
-    return float(orthonormalise_lapack(V, pivots))
-
-
-@overload(large_qr)
-def _large_qr(V, pivots, rows):  # type: ignore[no-untyped-def]
-    if isinstance(rows, types.BaseTuple):
-        return lambda V, pivots, rows: 1.0
-    return lambda V, pivots, rows: orthonormalise_lapack(V, pivots)
-
-
-@njit(error_model="numpy", nogil=True, forceinline=True)
-def multiply(J, V, out, rows, cols):  # type: ignore[no-untyped-def]
-    """Write ``J V`` into ``out``."""
-    if len(rows) > PLAIN_LOOPS_UP_TO:
-        large_product(J, V, out, rows)
-        return
-    for i in range(len(rows)):
-        for j in range(len(cols)):
-            total = entry(J, i, 0) * V[0, j]
-            for m in range(1, len(rows)):
-                total += entry(J, i, m) * V[m, j]
-            out[i, j] = total
-
-
-@njit(error_model="numpy", nogil=True, forceinline=True)
-def orthonormalise(V, rows, cols, pivots):  # type: ignore[no-untyped-def]
+@njit(error_model="numpy", nogil=True)
+def orthonormalise(V, pivots):  # type: ignore[no-untyped-def]
     """Replace ``V`` (n, k) by its orthonormal factor and write diag R >= 0 into ``pivots``.
 
     Returns the smallest non-zero pivot over the largest: how much of the frame's resolution was used up.
     A pivot below ``n eps max|R|`` is rounding and is written as zero; the frame is completed there.
     """
-    if len(rows) > PLAIN_LOOPS_UP_TO:
-        return large_qr(V, pivots, rows)
-    threshold = (len(rows) * np.finfo(V.dtype).eps) ** 2
+    if V.shape[0] > PLAIN_LOOPS_UP_TO:
+        return orthonormalise_lapack(V, pivots)
+    return orthonormalise_plain(V, pivots)
+
+
+@njit(error_model="numpy", nogil=True, cache=True)
+def orthonormalise_plain(V, pivots):  # type: ignore[no-untyped-def]
+    """`orthonormalise` by Gram and Schmidt, in plain loops."""
+    n, k = V.shape
+    threshold = (n * np.finfo(V.dtype).eps) ** 2
     largest = 0.0
     smallest_pivot = np.inf
     largest_pivot = 0.0
-    for j in range(len(cols)):
+    for j in range(k):
         before = 0.0
-        for i in range(len(rows)):
+        for i in range(n):
             before += V[i, j] * V[i, j]
         largest = max(largest, before)
         remaining = before
         if j > 0:
-            remaining = _remove_earlier(V, rows, j)
+            remaining = _remove_earlier(V, j)
             if remaining < 0.25 * before:
                 # half of the length was cancelled: a second pass makes the column orthogonal to rounding
-                remaining = _remove_earlier(V, rows, j)
+                remaining = _remove_earlier(V, j)
         if remaining <= threshold * largest:
             pivots[j] = 0.0
             _complete(V, j)
@@ -234,22 +231,23 @@ def orthonormalise(V, rows, cols, pivots):  # type: ignore[no-untyped-def]
             smallest_pivot = min(smallest_pivot, pivot)
             largest_pivot = max(largest_pivot, pivot)
             inverse = 1.0 / pivot
-            for i in range(len(rows)):
+            for i in range(n):
                 V[i, j] *= inverse
     return smallest_pivot / largest_pivot if largest_pivot > 0.0 else 1.0
 
 
-@njit(error_model="numpy", nogil=True, forceinline=True)
-def _remove_earlier(V, rows, j):  # type: ignore[no-untyped-def]
+@njit(error_model="numpy", nogil=True)
+def _remove_earlier(V, j):  # type: ignore[no-untyped-def]
     """Subtract from column ``j`` its parts along the columns before it; return the square of what is left."""
+    n = V.shape[0]
     for m in range(j):
         overlap = 0.0
-        for i in range(len(rows)):
+        for i in range(n):
             overlap += V[i, m] * V[i, j]
-        for i in range(len(rows)):
+        for i in range(n):
             V[i, j] -= overlap * V[i, m]
     remaining = 0.0
-    for i in range(len(rows)):
+    for i in range(n):
         remaining += V[i, j] * V[i, j]
     return remaining
 
@@ -270,8 +268,8 @@ def _complete(V, j):  # type: ignore[no-untyped-def]
             axis = i
     V[:, j] = 0.0
     V[axis, j] = 1.0
-    _remove_earlier(V, V[:, 0], j)
-    V[:, j] *= 1.0 / np.sqrt(_remove_earlier(V, V[:, 0], j))
+    _remove_earlier(V, j)
+    V[:, j] *= 1.0 / np.sqrt(_remove_earlier(V, j))
 
 
 @njit(error_model="numpy", nogil=True, cache=True)

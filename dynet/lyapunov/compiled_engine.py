@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from dynet.lyapunov.problem import Engine, Problem, is_fine, is_resolved, raise_if_diverged, raise_overflow
-from dynet.systems.compiled import TUPLES_UP_TO
+from dynet.lyapunov.problem import RESOLUTION_KEPT, Engine, Problem, raise_if_diverged, raise_overflow
+from dynet.systems.compiled import TUPLES_UP_TO, for_loops
 
 #: The automatic interval is first chosen so that pivots differ by the machine epsilon to this power.
 _RESOLUTION_AIMED = 1 / 4
@@ -19,80 +19,136 @@ class CompiledEngine(Engine):
     """One sequence in the compiled loop."""
 
     def __init__(self, problem: Problem, sequence: int) -> None:
+        self._problem, self._sequence = problem, sequence
+        self._trajectory = trajectory_of(problem, sequence)
+        self._epsilon = float(np.finfo(problem.frame.dtype).eps)
+        self._enough = self._epsilon**RESOLUTION_KEPT
+        self.interval = self._pilot() if problem.qr_interval is None else problem.qr_interval
+
+    def _pilot(self) -> int:
+        """Return an interval that suits the growth over the first steps; leave state and frame as they were."""
+        saved = self._trajectory.save()
+        steps = min(_PILOT_STEPS, self._problem.n_rows)
+        growth, _ = self._trajectory.run(0, steps, 1)
+        self._trajectory.restore(saved)
+        return fitting_interval(growth[None, :], steps, self._epsilon)
+
+    def advance(self, first: int, n_steps: int) -> np.ndarray:
+        trajectory = self._trajectory
+        saved = trajectory.save()
+        while True:
+            growth, resolution = trajectory.run(first, n_steps, self.interval)
+            if resolution >= self._enough or (self.interval == 1 and resolution >= 0):
+                return growth[None, :]
+            trajectory.restore(saved)
+            if self.interval == 1:
+                self._find_divergence(first, n_steps)
+            self.interval //= 2
+
+    def _find_divergence(self, first: int, n_steps: int) -> None:
+        for step in range(first, first + n_steps):
+            growth, _ = self._trajectory.run(step, 1, 1)
+            x, V = np.asarray(self._trajectory.x), self._trajectory.frame()
+            raise_if_diverged(x, V, step, self._sequence, self._problem, growth)
+        raise_overflow(first, n_steps, self._sequence)
+
+    def state(self) -> np.ndarray:
+        return np.asarray(self._trajectory.x, dtype=self._problem.x0.dtype)[None, :]
+
+
+def fitting_interval(growth: np.ndarray, steps: int, epsilon: float) -> int:
+    """Return an interval after which pivots of sequences that grow like ``growth`` (sequence, k) are well resolved."""
+    if not np.isfinite(growth).all():
+        return 1
+    spread = np.maximum(np.ptp(growth, axis=1), np.abs(growth).max(axis=1) / 10).max() / steps
+    aimed = -_RESOLUTION_AIMED * np.log(epsilon)
+    return int(np.clip(aimed / max(spread, 1e-300), 1, _LONGEST_INTERVAL))
+
+
+class _Trajectory:
+    """State and frame of one sequence, and the loop that carries them; the frame is an array."""
+
+    def __init__(self, problem: Problem, sequence: int) -> None:
         assert problem.parts is not None
         from dynet.kernels.qr import SPECTRUM_BLOCKS
 
-        self._loop = SPECTRUM_BLOCKS[problem.parts.kind]
-        self._problem, self._sequence, self._parts = problem, sequence, problem.parts
+        self._dispatcher = SPECTRUM_BLOCKS[problem.parts.kind]
+        self._loop: Any = None
+        self._parts, self._params, self._dt = for_loops(problem.parts), problem.system.params, problem.system.dt
         x0 = problem.x0[sequence]
-        self._x: Any = tuple(x0) if problem.tuples else np.ascontiguousarray(x0)
-        self._V = np.ascontiguousarray(problem.frame).copy()
-        self._scratch = tuple(np.empty_like(self._V) for _ in range(3))
-        # lengths that the compiler knows let it unroll the loops of a small system
-        n, k = self._V.shape
-        self._rows: Any = (0.0,) * n if n <= TUPLES_UP_TO else np.empty(n)
-        self._cols: Any = (0.0,) * k if n <= TUPLES_UP_TO else np.empty(k)
+        self.x: Any = tuple(x0) if problem.tuples else np.ascontiguousarray(x0)
+        self._V: Any = np.ascontiguousarray(problem.frame).copy()
+        self._scratch: tuple[np.ndarray, ...] = tuple(np.empty_like(self._V) for _ in range(3))
         if problem.parts.row is not None:
             self._inputs = np.asarray(problem.parts.row, dtype=x0.dtype)
         elif problem.inputs is not None:
             self._inputs = np.ascontiguousarray(problem.inputs[sequence])
         else:
             self._inputs = np.empty(0, dtype=x0.dtype)
-        self._epsilon = float(np.finfo(self._V.dtype).eps)
-        self.interval = self._pilot() if problem.qr_interval is None else problem.qr_interval
 
-    def _run(self, first: int, n_steps: int, interval: int) -> tuple[np.ndarray, float]:
-        parts, problem = self._parts, self._problem
+    def run(self, first: int, n_steps: int, interval: int) -> tuple[np.ndarray, float]:
+        """Advance; return the growth (k,) and how well it was resolved: see the loops in `dynet.kernels.qr`."""
         growth = np.zeros(self._V.shape[1])
-        self._x, worst = self._loop(
-            parts.f,
-            parts.df,
-            self._x,
-            self._V,
-            *self._scratch,
-            self._rows,
-            self._cols,
-            self._inputs,
-            problem.system.params,
-            first,
-            problem.system.dt,
-            n_steps,
-            interval,
-            growth,
-        )
-        return growth, worst
+        steps = (self._inputs, self._params, first, self._dt, n_steps, interval)
+        f, df = self._parts.f, self._parts.df
+        self.x, resolution = self._call(f, df, self.x, self._V, self._scratch, *steps, growth)
+        return growth, resolution
 
-    def _pilot(self) -> int:
-        """Return an interval that suits the growth over the first steps; leave state and frame as they were."""
-        x, V = self._x, self._V.copy()
-        steps = min(_PILOT_STEPS, self._problem.n_rows)
-        growth, _ = self._run(0, steps, 1)
-        self._x, self._V = x, V
-        if not np.isfinite(growth).all():
-            return 1
-        spread = max(growth.max() - growth.min(), np.abs(growth).max() / 10) / steps
-        aimed = -_RESOLUTION_AIMED * np.log(self._epsilon)
-        return int(np.clip(aimed / max(spread, 1e-300), 1, _LONGEST_INTERVAL))
+    def _call(self, *arguments: Any) -> Any:
+        if self._loop is None:
+            from numba import typeof
 
-    def advance(self, first: int, n_steps: int) -> np.ndarray:
-        start, V = self._x, self._V.copy()
-        while True:
-            growth, worst = self._run(first, n_steps, self.interval)
-            fine = is_fine(growth) and np.isfinite(self._x).all()
-            if self.interval > 1 and not (fine and is_resolved(growth, worst, self._epsilon)):
-                self.interval //= 2
-                self._x, self._V = start, V.copy()
-                continue
-            if not fine:
-                self._x, self._V = start, V.copy()
-                self._find_divergence(first, n_steps)
-            return growth[None, :]
+            # the machine code itself: finding it by the types of its arguments costs as much as thousands of steps
+            self._loop = self._dispatcher.compile(tuple(map(typeof, arguments)))
+        return self._loop(*arguments)
 
-    def _find_divergence(self, first: int, n_steps: int) -> None:
-        for step in range(first, first + n_steps):
-            growth, _ = self._run(step, 1, 1)
-            raise_if_diverged(np.asarray(self._x), self._V, step, self._sequence, self._problem, growth)
-        raise_overflow(first, n_steps, self._sequence)
+    def frame(self) -> np.ndarray:
+        """Return the frame (n, k)."""
+        frame: np.ndarray = self._V
+        return frame
 
-    def state(self) -> np.ndarray:
-        return np.asarray(self._x, dtype=self._problem.x0.dtype)[None, :]
+    def save(self) -> Any:
+        """Return what `restore` needs to come back here."""
+        return self.x, self._V.copy()
+
+    def restore(self, saved: Any) -> None:
+        """Come back to what was saved."""
+        x, V = saved
+        self.x, self._V = x, V.copy()
+
+
+class _SmallTrajectory(_Trajectory):
+    """The same for few units: the frame is a tuple of columns."""
+
+    def __init__(self, problem: Problem, sequence: int) -> None:
+        super().__init__(problem, sequence)
+        assert problem.parts is not None
+        from dynet.kernels.qr import TUPLE_BLOCKS
+
+        self._dispatcher = TUPLE_BLOCKS[problem.parts.kind]
+        columns = np.ascontiguousarray(problem.frame.T)
+        self._V = tuple(map(tuple, columns))
+        self._scratch = np.empty_like(columns), np.empty(len(columns))
+        self._tolerance = float(np.finfo(columns.dtype).eps)
+
+    def run(self, first: int, n_steps: int, interval: int) -> tuple[np.ndarray, float]:
+        growth = np.zeros(len(self._V))
+        steps = (self._inputs, self._params, first, self._dt, n_steps, interval, self._tolerance)
+        f, df = self._parts.f, self._parts.df
+        self.x, self._V, resolution = self._call(f, df, self.x, self._V, *self._scratch, *steps, growth)
+        return growth, resolution
+
+    def frame(self) -> np.ndarray:
+        return np.array(self._V).T
+
+    def save(self) -> Any:
+        return self.x, self._V
+
+    def restore(self, saved: Any) -> None:
+        self.x, self._V = saved
+
+
+def trajectory_of(problem: Problem, sequence: int) -> _Trajectory:
+    """Return state and frame of a sequence at its start, in the loop that suits its size."""
+    small = problem.x0.shape[-1] <= TUPLES_UP_TO
+    return (_SmallTrajectory if small else _Trajectory)(problem, sequence)

@@ -13,7 +13,7 @@ from dynet.kernels.namespace import is_numpy
 from dynet.systems.compiled import CompiledParts
 
 #: Between factorisations pivots may come to differ by the machine epsilon to this power.
-_RESOLUTION_KEPT = 1 / 2
+RESOLUTION_KEPT = 1 / 2
 
 
 @dataclass
@@ -57,12 +57,12 @@ class Engine(ABC):
 
 def is_fine(growth: np.ndarray) -> bool:
     """Tell growth that is finite, or -inf below resolution, from growth that is not a number."""
-    return bool((np.isfinite(growth) | np.isneginf(growth)).all())
+    return bool((growth < np.inf).all())
 
 
 def is_resolved(growth: np.ndarray, worst: float, epsilon: float) -> bool:
     """Tell whether a block was factored often enough: no pivot lost, none close to it."""
-    return bool(worst >= epsilon**_RESOLUTION_KEPT and not np.isneginf(growth).any())
+    return bool(worst >= epsilon**RESOLUTION_KEPT and not np.isneginf(growth).any())
 
 
 def raise_if_diverged(

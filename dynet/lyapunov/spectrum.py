@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -17,6 +18,7 @@ from dynet.lyapunov.problem import Problem
 from dynet.lyapunov.run import Run, block_size
 from dynet.lyapunov.setup import make_problem, require_map
 from dynet.systems.cells import HiddenLSTM
+from dynet.systems.compiled import TUPLES_UP_TO
 from dynet.systems.map import Map
 from dynet.systems.unit_names import unit_coords
 from dynet.typing import ArrayLike, Rng
@@ -148,7 +150,8 @@ def lyapunov_spectrum(
     size = block_size(int(counts.max()) - n_transient, problem.qr_interval or 1)
     interval = min(size, *(run.engine.interval for run in runs))
     n = problem.x0.shape[-1]
-    with threadpool_limits(1 if n <= _ONE_BLAS_THREAD_UP_TO else None):
+    uses_blas = problem.parts is None or n > TUPLES_UP_TO
+    with threadpool_limits(1 if n <= _ONE_BLAS_THREAD_UP_TO else None) if uses_blas else nullcontext():
         for run, rows in zip(runs, members, strict=True):
             run.engine.interval = interval
             run.finish(int(counts[rows[0]]) - n_transient, size)

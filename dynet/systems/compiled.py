@@ -8,7 +8,7 @@ import numpy as np
 
 from dynet.systems.binding import BoundInput, Linearization
 from dynet.systems.difference import FiniteDifference
-from dynet.systems.jitted import is_jitted, jitted_difference, jitted_with_input, returning_tuples
+from dynet.systems.jitted import inlined, is_jitted, jitted_difference, jitted_with_input, returning_tuples
 from dynet.systems.runge_kutta import RungeKuttaLinearization, RungeKuttaStep
 
 #: Systems of up to this many units may return tuples, which the compiled loop keeps in registers.
@@ -50,6 +50,11 @@ def compiled_parts(system: Any, *, tangent: bool = True) -> CompiledParts | None
             return None
         f, df = bound_f, bound_df
     return CompiledParts(kind, f.function, df.function, f.row)
+
+
+def for_loops(parts: CompiledParts) -> CompiledParts:
+    """Return the parts with functions that become part of the loops that take them."""
+    return parts._replace(f=inlined(parts.f), df=inlined(parts.df))
 
 
 def with_tuples(parts: CompiledParts) -> CompiledParts:

@@ -12,6 +12,7 @@ from typing import Any
 _CACHE: weakref.WeakKeyDictionary[Any, dict[Any, Any]] = weakref.WeakKeyDictionary()
 # functions made here that return what their inner function returns: how they were made
 _WRAPS: weakref.WeakKeyDictionary[Any, tuple[Any, ...]] = weakref.WeakKeyDictionary()
+_NOT_IN_LOOPS = ("nopython", "fastmath", "inline")
 
 
 def is_jitted(function: Any) -> bool:
@@ -44,6 +45,27 @@ def returning_tuples(function: Any) -> Any:
     return function if made is None else made
 
 
+def inlined(function: Any) -> Any:
+    """Return a compiled function as loops take it up: without a call, without branches for a division by zero.
+
+    What was compiled with ``fastmath`` is compiled without: the same steps then give the same states in every loop.
+    """
+
+    def make() -> Any:
+        options = {name: value for name, value in function.targetoptions.items() if name not in _NOT_IN_LOOPS}
+        is_ready = options.get("forceinline") and options.get("error_model") == "numpy"
+        if options.get("parallel") or (is_ready and not function.targetoptions.get("fastmath")):
+            return None
+        from numba import njit
+
+        options |= {"error_model": "numpy", "forceinline": True, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+        compiler = function._compiler
+        return njit(function.py_func, locals=compiler.locals, pipeline_class=compiler.pipeline_class, **options)
+
+    made = cached(function, "inlined", make)
+    return function if made is None else made
+
+
 def jitted_difference(function: Any, scale: float) -> Any:
     """Return a compiled Jacobian by central differences of a compiled function."""
 
@@ -52,9 +74,11 @@ def jitted_difference(function: Any, scale: float) -> Any:
 
         from dynet.kernels.rk import central_difference
 
+        inner = inlined(function)
+
         @njit(error_model="numpy", nogil=True)
         def difference(t, x, u, p):  # type: ignore[no-untyped-def]
-            return central_difference(function, scale, t, x, u, p)
+            return central_difference(inner, scale, t, x, u, p)
 
         return difference
 
@@ -67,9 +91,11 @@ def jitted_ode(function: Any) -> Any:
     def make() -> Any:
         from numba import njit
 
+        inner = inlined(function)
+
         @njit(error_model="numpy", nogil=True)
         def rhs(t, x, u, p):  # type: ignore[no-untyped-def]
-            return function(t, x, *p)
+            return inner(t, x, *p)
 
         _WRAPS[rhs] = (jitted_ode, function)
         return rhs
@@ -83,9 +109,11 @@ def jitted_with_input(function: Any, signal: Any) -> Any:
     def make() -> Any:
         from numba import njit
 
+        inner, inner_signal = inlined(function), inlined(signal)
+
         @njit(error_model="numpy", nogil=True)
         def driven(t, x, u, p):  # type: ignore[no-untyped-def]
-            return function(t, x, signal(t), p)
+            return inner(t, x, inner_signal(t), p)
 
         _WRAPS[driven] = (jitted_with_input, function, signal)
         return driven

@@ -14,6 +14,7 @@ from dynet.kernels.namespace import as_array, is_numpy, move_like, to_numpy
 from dynet.systems.arguments import start_and_inputs
 from dynet.systems.compiled import TUPLES_UP_TO, compiled_parts
 from dynet.systems.flow import Flow
+from dynet.systems.jitted import inlined
 from dynet.systems.map import Map
 from dynet.systems.unit_names import unit_coords
 from dynet.typing import ArrayLike
@@ -162,5 +163,5 @@ def _compiled(system: Map, parts: Any, starts: Any, rows: Any, s: int, n_steps: 
         except NumbaError:
             tuples = True  # it unpacks its state
     state = tuple(x) if tuples else x
-    TRAJECTORY_BLOCKS[parts.kind](parts.f, state, inputs, system.params, 0, system.dt, states)
+    TRAJECTORY_BLOCKS[parts.kind](inlined(parts.f), state, inputs, system.params, 0, system.dt, states)
     return np.concatenate([x[None, :], states])

@@ -612,9 +612,10 @@ def test_no_step_is_ever_taken_beyond_the_last():
 
 def compiled_loops():
     """Return how many versions of the loops have been compiled so far."""
-    from dynet.kernels.qr import SPECTRUM_BLOCKS, TRAJECTORY_BLOCKS
+    from dynet.kernels.qr import SPECTRUM_BLOCKS, TRAJECTORY_BLOCKS, TUPLE_BLOCKS
 
-    return sum(len(loop.signatures) for loop in [*SPECTRUM_BLOCKS.values(), *TRAJECTORY_BLOCKS.values()])
+    loops = [*SPECTRUM_BLOCKS.values(), *TUPLE_BLOCKS.values(), *TRAJECTORY_BLOCKS.values()]
+    return sum(len(loop.signatures) for loop in loops)
 
 
 def test_another_map_step_or_parameter_of_the_same_functions_compiles_nothing():
