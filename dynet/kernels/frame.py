@@ -31,6 +31,10 @@ class Frame(ABC):
         """Replace the frame by ``J`` times the frame."""
 
     @abstractmethod
+    def replace(self, product: Any) -> None:
+        """Replace the frame by its product with a Jacobian, made elsewhere."""
+
+    @abstractmethod
     def factor(self) -> None:
         """Factor the frame; note its pivots and the largest entry of its triangular factor."""
 

@@ -29,6 +29,9 @@ class HouseholderFrame(Frame):
     def multiply(self, J: Any) -> None:
         self.V = J @ self.V
 
+    def replace(self, product: Any) -> None:
+        self.V = product
+
     def factor(self) -> None:
         V = self.V
         if not is_numpy(V):

@@ -23,6 +23,9 @@ class BatchedLUFrame(Frame):
     def multiply(self, J: Any) -> None:
         self._F = J @ self._F
 
+    def replace(self, product: Any) -> None:
+        self._F = product
+
     def factor(self) -> None:
         xp = namespace(self._F)
         # lu_factor raises on an exact zero pivot, which dead units make

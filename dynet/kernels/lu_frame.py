@@ -59,8 +59,11 @@ class LUFrame(Frame):
             self._multiply(J)
 
     def _multiply(self, J: Any) -> None:
-        product = to_numpy(J @ self.basis()).reshape(-1, *self.shape[-2:])
-        for member, F in zip(self._members, product, strict=True):
+        self.replace(J @ self.basis())
+
+    def replace(self, product: Any) -> None:
+        self._pending = None
+        for member, F in zip(self._members, to_numpy(product).reshape(-1, *self.shape[-2:]), strict=True):
             member.set(F)
 
     def factor(self) -> None:

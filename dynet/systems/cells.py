@@ -9,6 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import Any, ClassVar, NamedTuple
 
+from dynet.kernels.namespace import namespace
 from dynet.systems.activations import ACTIVATIONS, sigmoid, tanh
 from dynet.systems.operators import Affine, GatedCell, Operator, Product, ScaledSum, Term
 from dynet.typing import Array
@@ -100,6 +101,16 @@ class Elman(Cell):
         if self.form == "inside":
             return _gates(Term(None, w.W_hh, kept))
         return _gates(Term(kept, w.W_hh))
+
+    def tangent(self, x: Array | None, h: Array, w: Weights, V: Array) -> tuple[Array, Array]:
+        """Return the next state and the frame ``J V``, with one pass over the weights: h is one more column.
+
+        For ``form="outside"`` alone: there the matrix acts on state and frame alike.
+        """
+        product = w.W_hh @ namespace(h).concat((V, h[..., None]), axis=-1)
+        recurrent = product[..., -1] if w.b_hh is None else product[..., -1] + w.b_hh
+        y, slope = ACTIVATIONS[self.activation](_plus(recurrent, drive(x, w)))
+        return y, slope[..., None] * product[..., :-1]
 
     def input_jacobian(self, w: Weights, kept: Any) -> Operator:
         return _gates(Term(None if self.form == "inside" else kept, w.W_xh))

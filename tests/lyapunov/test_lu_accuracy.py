@@ -12,7 +12,7 @@ from dynet.kernels.frames import make_frame
 
 def network(kind, n, random):
     gates, units = {"tanh": (1, n), "gru": (3, n), "lstm": (4, n // 2)}[kind]
-    W = random.standard_normal((gates * units, units)) * 1.5 / np.sqrt(units)
+    W = random.standard_normal((gates * units, units)) * (1.5 if kind == "tanh" else 1.0) / np.sqrt(units)
     if kind == "tanh":
         return networks.tanh_rnn(W)
     return {"gru": networks.gru, "lstm": networks.lstm}[kind](W, random.standard_normal((gates * units, 2)) / 2)
