@@ -14,7 +14,7 @@ import numpy as np
 from scipy.linalg import get_lapack_funcs
 from scipy.linalg.blas import get_blas_funcs
 
-from dynet.kernels.namespace import is_numpy, machine_epsilon, namespace, to_numpy
+from dynet.kernels.namespace import is_numpy, machine_epsilon, namespace, placed, to_numpy
 
 #: Below this ratio of its diagonal the Cholesky factor of L^T L is replaced by a Householder one.
 _CHOLESKY_SAFE = 1e-4
@@ -52,6 +52,14 @@ class Frame(ABC):
     @abstractmethod
     def basis(self) -> Any:
         """Return a basis of the flag, (..., n, k)."""
+
+    @abstractmethod
+    def saved(self) -> dict[str, np.ndarray]:
+        """Return what `resume` needs to go on exactly from the end of a block."""
+
+    @abstractmethod
+    def resume(self, saved: dict[str, np.ndarray]) -> None:
+        """Go on from what another frame saved."""
 
     def collect(self) -> np.ndarray:
         """Return the log growth (..., k) since the last call, in float64, and forget the pivots.
@@ -126,6 +134,12 @@ class HouseholderFrame(Frame):
 
     def basis(self) -> Any:
         return self.V
+
+    def saved(self) -> dict[str, np.ndarray]:
+        return {"V": to_numpy(self.V)}
+
+    def resume(self, saved: dict[str, np.ndarray]) -> None:
+        self.V = placed(saved["V"], self.V)
 
 
 class LUFrame(Frame):
@@ -251,6 +265,20 @@ class LUFrame(Frame):
         self._packed = None
         self._pivots.clear()
         self._largest.clear()
+
+    def saved(self) -> dict[str, np.ndarray]:
+        if self._packed is None:
+            return {"F": to_numpy(self._F), "log_R": self._log_R}
+        # the factorisation as it is: a product of its basis would be rounded otherwise than a triangular one
+        packed, rows = self._packed
+        return {"packed": packed, "rows": rows, "log_R": self._log_R}
+
+    def resume(self, saved: dict[str, np.ndarray]) -> None:
+        self._log_R = saved["log_R"]
+        if "packed" in saved:
+            self._F, self._packed = None, (saved["packed"], saved["rows"])
+        else:
+            self._F, self._packed = placed(saved["F"], self._F), None
 
 
 def _unpack(packed: np.ndarray, rows: np.ndarray) -> np.ndarray:

@@ -96,3 +96,11 @@ class CompiledEngine(Engine):
 
     def state(self) -> np.ndarray:
         return np.asarray(self._x, dtype=self._problem.x0.dtype)[None, :]
+
+    def saved(self) -> dict[str, np.ndarray]:
+        return {"x": np.asarray(self._x), "interval": np.array(self.interval), "V": self._V}
+
+    def resume(self, saved: dict[str, np.ndarray]) -> None:
+        self._x = tuple(saved["x"].tolist()) if self._problem.tuples else saved["x"]
+        self.interval = int(saved["interval"])
+        self._V[...] = saved["V"]
