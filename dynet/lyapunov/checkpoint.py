@@ -34,16 +34,23 @@ class Identity:
     ----------
     problem : Problem
         The checked call.
-    settings : dict
-        The arguments that the problem does not hold.
+    n_steps, n_transient : int
+    lengths : array of int (sequence,)
+        Steps of each sequence, transient included.
+    tolerance : float or None
     """
 
-    def __init__(self, problem: Problem, settings: dict[str, Any]) -> None:
+    def __init__(
+        self, problem: Problem, *, n_steps: int, n_transient: int, lengths: np.ndarray, tolerance: float | None
+    ) -> None:
         system = fingerprint(problem.system)
         values = {
             "dynet": dynet_version(),
             "python": ".".join(platform.python_version_tuple()[:2]),
-            **settings,
+            "n_steps": int(n_steps),
+            "n_transient": int(n_transient),
+            "lengths": None if (lengths == n_steps + n_transient).all() else lengths.astype(np.int64),
+            "tolerance": None if tolerance is None else float(tolerance),
             "n_exponents": int(problem.frame.shape[1]),
             "qr_interval": problem.qr_interval or "auto",
             "frame": problem.frame_method,
@@ -189,7 +196,7 @@ def _for_file(progress: Progress, arrays: dict[str, np.ndarray], prefix: str) ->
     if progress.growth:
         arrays[f"{prefix}growth"] = np.stack(progress.growth, axis=1)
     arrays |= {f"{prefix}engine/{name}": array for name, array in progress.engine.items()}
-    return {"position": progress.position, "reached": progress.reached, "steps": progress.steps}
+    return {"position": int(progress.position), "reached": bool(progress.reached), "steps": [*map(int, progress.steps)]}
 
 
 def _from_file(told: dict[str, Any], arrays: dict[str, np.ndarray], prefix: str) -> Progress:

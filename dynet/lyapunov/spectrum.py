@@ -161,8 +161,8 @@ def lyapunov_spectrum(
         run.engine.interval = interval
     keeper = None
     if checkpoint is not None:
-        steps = {"n_steps": n_steps, "n_transient": n_transient, "lengths": counts, "tolerance": tolerance}
-        keeper = Checkpoint(checkpoint, Identity(problem, steps), runs)
+        identity = Identity(problem, n_steps=n_steps, n_transient=n_transient, lengths=counts, tolerance=tolerance)
+        keeper = Checkpoint(checkpoint, identity, runs)
     with threadpool_limits(1 if n <= _ONE_BLAS_THREAD_UP_TO else None), keeper or nullcontext():
         for run, rows in zip(runs, members, strict=True):
             run.finish(int(counts[rows[0]]) - n_transient, size)

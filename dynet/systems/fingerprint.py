@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from dynet._validate import shown
 from dynet.systems.binding import JacobianOf, Linearization
 from dynet.systems.digests import Digests, is_plain, joined
@@ -86,6 +88,8 @@ def part_of(value: Any) -> Part:
 
 def _described(value: Any) -> str:
     """Return what messages say of a value: all of it if it is short and plain, otherwise its kind."""
+    if isinstance(value, np.generic):
+        value = value.item()
     if is_plain(value) and len(repr(value)) <= _LONGEST_TEXT:
         return shown(value)
     if hasattr(value, "dtype") and hasattr(value, "shape"):

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -57,7 +56,6 @@ BASE = {
     "inputs": INPUTS,
     "lengths": [40, 35],
 }
-TORCH = networks.tanh_rnn(torch.tensor(W), torch.eye(5, dtype=torch.float64))
 SHORT = networks.tanh_rnn(W.astype(np.float32), np.eye(5, dtype=np.float32))
 CHANGES = [
     ({"n_steps": 25, "inputs": INPUTS[:, :35], "lengths": [35, 30]}, "written with n_steps=30, called with 25"),
@@ -74,7 +72,6 @@ CHANGES = [
     ({"system": networks.tanh_rnn(W + 1e-15, np.eye(5))}, r"another params \(tuple\)"),
     ({"system": networks.relu_rnn(W, np.eye(5))}, "written with step=tanh RNN, called with relu RNN"),
     ({"system": networks.gru(states(15, 5), states(15, 5))}, "step=tanh RNN, called with GRU, torch form"),
-    ({"system": TORCH}, r"engine='array \(numpy\)', called with 'array \(torch\)'"),
     ({"system": SHORT}, "x0=float64 of shape .* called with float32"),
     ({"system": dynet.Map(step, jac), "lengths": None}, "step=tanh RNN, called with step"),
 ]  # fmt: skip
@@ -101,6 +98,14 @@ def test_only_what_differs_is_named(tmp_path):
         spectrum(zoo.henon(a=1.2), **call)
     old, new = (f"HenonParameters(a={a}, b=0.3)" for a in (1.4, 1.2))
     assert f"another run: written with params={old}, called with {new}. To" in str(caught.value)
+
+
+def test_another_namespace_is_named(tmp_path):
+    torch = pytest.importorskip("torch")
+    spectrum(**BASE, checkpoint=tmp_path / "run.npz")
+    system = networks.tanh_rnn(torch.tensor(W), torch.eye(5, dtype=torch.float64))
+    with pytest.raises(dynet.InputError, match=r"engine='array \(numpy\)', called with 'array \(torch\)'"):
+        spectrum(**{**BASE, "system": system}, checkpoint=tmp_path / "run.npz")
 
 
 def test_another_step_or_time_step_is_named(tmp_path):
@@ -270,6 +275,23 @@ def test_a_damaged_file_is_refused_or_has_lost_nothing(data, stopped_in_block):
             xr.testing.assert_equal(result, whole())
             return
     assert f"checkpoint='{path}': this is no checkpoint that dynet wrote, or it is damaged" in message
+
+
+def test_counts_may_be_numpys_own(tmp_path):
+    counts = {
+        "n_steps": np.int64(50),
+        "n_transient": np.int32(5),
+        "n_exponents": np.int64(2),
+        "tolerance": np.float64(9),
+    }
+    system = dynet.Map(step, jac)
+    spectrum(system, np.ones(5), **counts, checkpoint=tmp_path / "run.npz")
+    same = {name: count.item() for name, count in counts.items()}
+    assert (
+        spectrum(system, np.ones(5), **same, checkpoint=tmp_path / "run.npz").attrs["checkpoint"].startswith("complete")
+    )
+    with pytest.raises(dynet.InputError, match=r"run: written with n_transient=5, called with 6\. "):
+        spectrum(system, np.ones(5), **{**counts, "n_transient": 6}, checkpoint=tmp_path / "run.npz")
 
 
 def test_thousands_of_sequences_are_a_handful_of_arrays(tmp_path):
