@@ -50,6 +50,14 @@ class Frame(ABC):
     def basis(self) -> Any:
         """Return a basis of the flag, (..., n, k)."""
 
+    @abstractmethod
+    def saved(self) -> dict[str, np.ndarray]:
+        """Return what `resume` needs to go on exactly from the end of a block."""
+
+    @abstractmethod
+    def resume(self, saved: dict[str, np.ndarray]) -> None:
+        """Go on from what another frame saved."""
+
     def collect(self) -> np.ndarray:
         """Return the log growth (..., k) since the last call, in float64, and forget the pivots.
 

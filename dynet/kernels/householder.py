@@ -8,7 +8,7 @@ import numpy as np
 from scipy.linalg import get_lapack_funcs
 
 from dynet.kernels.frame import Frame
-from dynet.kernels.namespace import is_numpy, namespace
+from dynet.kernels.namespace import is_numpy, namespace, placed, to_numpy
 
 
 class HouseholderFrame(Frame):
@@ -70,3 +70,9 @@ class HouseholderFrame(Frame):
 
     def basis(self) -> Any:
         return self.V
+
+    def saved(self) -> dict[str, np.ndarray]:
+        return {"V": to_numpy(self.V)}
+
+    def resume(self, saved: dict[str, np.ndarray]) -> None:
+        self.V = placed(saved["V"], self.V)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from dynet.kernels.frame import Frame
-from dynet.kernels.namespace import namespace, to_numpy
+from dynet.kernels.namespace import namespace, placed, to_numpy
 
 
 class BatchedLUFrame(Frame):
@@ -56,3 +56,9 @@ class BatchedLUFrame(Frame):
 
     def basis(self) -> Any:
         return self._F
+
+    def saved(self) -> dict[str, np.ndarray]:
+        return {"F": to_numpy(self._F), "log_R": self._log_R}
+
+    def resume(self, saved: dict[str, np.ndarray]) -> None:
+        self._F, self._log_R = placed(saved["F"], self._F), saved["log_R"]

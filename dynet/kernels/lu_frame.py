@@ -113,6 +113,16 @@ class LUFrame(Frame):
         self._pivots.clear()
         self._largest.clear()
 
+    def saved(self) -> dict[str, np.ndarray]:
+        # a block ends with a factorisation: members are packed
+        packed, rows = zip(*(member.saved()[1:] for member in self._members), strict=True)
+        return {"packed": np.stack(packed), "rows": np.stack(rows), "log_R": self._log_R}
+
+    def resume(self, saved: dict[str, np.ndarray]) -> None:
+        self._log_R = saved["log_R"]
+        for member, packed, rows in zip(self._members, saved["packed"], saved["rows"], strict=True):
+            member.restore(None, packed, rows)
+
 
 class _Member:
     """The frame of one sequence: explicit (n, k), or packed by columns (k, n) with the order of its rows."""

@@ -58,6 +58,14 @@ def as_array(value: Any, x: Any) -> Any:
     return namespace(x).asarray(value, **device_of(x))
 
 
+def placed(array: np.ndarray, like: Any) -> Any:
+    """Return a numpy array where ``like`` lives, its own dtype and order in memory kept."""
+    if isinstance(like, np.ndarray):
+        return array
+    # a copy, so that the namespace aligns its memory as for arrays of its own
+    return namespace(like).asarray(array, copy=True, **device_of(like))
+
+
 def machine_epsilon(x: Any) -> float:
     """Return the spacing of floating point numbers at one in the dtype of ``x``."""
     return float(namespace(x).finfo(x.dtype).eps)

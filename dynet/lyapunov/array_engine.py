@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from dynet.kernels.frames import make_frame
-from dynet.kernels.namespace import as_array, is_numpy, namespace, to_numpy
+from dynet.kernels.namespace import as_array, is_numpy, namespace, placed, to_numpy
 from dynet.lyapunov.problem import Engine, Problem, is_fine, is_resolved, raise_if_diverged, raise_overflow
 from dynet.systems.runge_kutta import as_multiplier
 
@@ -94,3 +94,11 @@ class ArrayEngine(Engine):
     def state(self) -> np.ndarray:
         x = to_numpy(self._x)
         return x.reshape(-1, x.shape[-1])
+
+    def saved(self) -> dict[str, np.ndarray]:
+        return {"x": to_numpy(self._x), "interval": np.array(self.interval), **self._frame.saved()}
+
+    def resume(self, saved: dict[str, np.ndarray]) -> None:
+        self._x = placed(saved["x"], self._x)
+        self.interval = int(saved["interval"])
+        self._frame.resume(saved)

@@ -55,6 +55,13 @@ class CompiledEngine(Engine):
     def state(self) -> np.ndarray:
         return np.asarray(self._trajectory.x, dtype=self._problem.x0.dtype)[None, :]
 
+    def saved(self) -> dict[str, np.ndarray]:
+        return {"x": self.state()[0], "interval": np.array(self.interval), "V": self._trajectory.frame()}
+
+    def resume(self, saved: dict[str, np.ndarray]) -> None:
+        self.interval = int(saved["interval"])
+        self._trajectory.resume(saved["x"], saved["V"])
+
 
 def fitting_interval(growth: np.ndarray, steps: int, epsilon: float) -> int:
     """Return an interval after which pivots of sequences that grow like ``growth`` (sequence, k) are well resolved."""
@@ -116,6 +123,11 @@ class _Trajectory:
         x, V = saved
         self.x, self._V = x, V.copy()
 
+    def resume(self, x: np.ndarray, V: np.ndarray) -> None:
+        """Go on from a state and a frame (n, k) that were read from a file."""
+        self.x = tuple(x) if isinstance(self.x, tuple) else x
+        self._V = np.ascontiguousarray(V)
+
 
 class _SmallTrajectory(_Trajectory):
     """The same for few units: the frame is a tuple of columns."""
@@ -146,6 +158,11 @@ class _SmallTrajectory(_Trajectory):
 
     def restore(self, saved: Any) -> None:
         self.x, self._V = saved
+
+    def resume(self, x: np.ndarray, V: np.ndarray) -> None:
+        super().resume(x, V)
+        # numbers of the frame's own precision: the loop is compiled for what it is given first
+        self._V = tuple(map(tuple, np.asarray(V, self._scratch[0].dtype).T))
 
 
 def trajectory_of(problem: Problem, sequence: int) -> _Trajectory:
