@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from scipy.linalg.blas import get_blas_funcs
 from dynet.kernels.frame import Frame
 from dynet.kernels.namespace import as_array, to_numpy
 from dynet.kernels.structure import Layout, MemoryParts, SumParts
-from dynet.kernels.structured import factor, keys_of, scratch, step_of_memory, step_of_sum, unpack
+from dynet.kernels.structured import factor, keys_of, multiply_memory, multiply_sum, scratch, unpack
 
 #: Below this ratio of its diagonal the Cholesky factor of L^T L is replaced by a Householder one.
 _CHOLESKY_SAFE = 1e-4
@@ -133,7 +134,6 @@ class _Member:
         self._packed, self._spare = np.zeros((2, k, n), V.dtype)
         self._rows = np.arange(n)
         self._work = scratch(k, V.dtype)
-        self._memory_scratch: tuple[np.ndarray, np.ndarray] | None = None
         self.pivots = np.empty(k, V.dtype)
         self.largest: Any = 0.0
 
@@ -147,30 +147,27 @@ class _Member:
     def factor(self, s: int) -> None:
         assert self._F is not None
         self._spare[...] = self._F.T
-        self.pivots = np.empty_like(self.pivots)
-        self.largest = factor(self._spare, keys_of(self._spare), self._rows, self.pivots, self._work)
-        self._exchange()
+        self._factor_spare()
 
     def step(self, s: int, parts: SumParts | MemoryParts) -> None:
         """Multiply by the Jacobian of sequence ``s`` and factor."""
-        target, keys = self._spare, keys_of(self._spare)
-        self.pivots = np.empty_like(self.pivots)
+        frame = self._packed, self._rows, self._spare
         if isinstance(parts, SumParts):
-            self.largest = step_of_sum(
-                parts.matrices, parts.lefts[s], parts.rights[s], parts.diagonal[s],
-                self._packed, target, keys, self._rows, self.pivots, self._work,
-            )  # fmt: skip
+            matrices, lefts, rights, diagonal = parts
+            multiply_sum(matrices, lefts[s], rights[s], diagonal[s], *frame, self._work)
         else:
-            if self._memory_scratch is None:
-                n = len(self._rows)
-                self._memory_scratch = np.empty((n // 2, n), target.dtype), np.empty((n, n // 2), target.dtype)
-            self.largest = step_of_memory(
-                parts.matrices, parts.lefts[s], parts.output[s], parts.forget[s],
-                self._packed, target, keys, self._rows, self.pivots, *self._memory_scratch, self._work,
-            )  # fmt: skip
-        self._exchange()
+            matrices, lefts, output, forget = parts
+            multiply_memory(matrices, lefts[s], output[s], forget[s], *frame, *self._memory_scratch, self._work)
+        self._factor_spare()
 
-    def _exchange(self) -> None:
+    @cached_property
+    def _memory_scratch(self) -> tuple[np.ndarray, np.ndarray]:
+        n = len(self._rows)
+        return np.empty((n // 2, n), self._spare.dtype), np.empty((n, n // 2), self._spare.dtype)
+
+    def _factor_spare(self) -> None:
+        self.pivots = np.empty_like(self.pivots)
+        self.largest = factor(self._spare, keys_of(self._spare), self._rows, self.pivots, self._work)
         self._packed, self._spare, self._F = self._spare, self._packed, None
 
     def basis(self) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""One step of an LU frame under a Jacobian with structure: product and factorisation without a temporary.
+"""The steps of an LU frame: products with Jacobians that have structure, and the factorisation, without a temporary.
 
 The frame is ``P L``: row ``p`` of the unit lower triangle ``L`` belongs to unit ``rows[p]``. A product with a sum of
 gates, ``sum_g diag(left_g) W_g diag(right_g)``, then needs only the columns of the W_g in the order of ``rows``, and
@@ -78,11 +78,10 @@ def _largest(A):  # type: ignore[no-untyped-def]
 
 
 @njit(error_model="numpy", nogil=True, cache=True)
-def step_of_sum(matrices, lefts, rights, diagonal, packed, target, keys, rows, pivots, work):  # type: ignore[no-untyped-def]
-    """Write the factors of ``(diag(diagonal) + sum_g ...) P L`` into ``target``; return the largest entry of U.
+def multiply_sum(matrices, lefts, rights, diagonal, packed, rows, target, work):  # type: ignore[no-untyped-def]
+    """Write ``(diag(diagonal) + sum_g diag(left_g) W_g diag(right_g)) P L`` into ``target``.
 
-    ``rows`` becomes the new order, ``pivots`` (n,) the diagonal of U. ``matrices`` (gate, column, row), ``lefts`` and
-    ``rights`` (gate, n), ``diagonal`` (n,) or empty.
+    ``matrices`` (gate, column, row), ``lefts`` and ``rights`` (gate, n), ``diagonal`` (n,) or empty.
     """
     n = packed.shape[0]
     for p in range(n):
@@ -90,7 +89,6 @@ def step_of_sum(matrices, lefts, rights, diagonal, packed, target, keys, rows, p
         if len(diagonal):
             target[p, rows[p]] += diagonal[rows[p]]
     trmm(work.trmm_at, work.letters, work.sizes, work.scalars, packed.ctypes.data, n, target.ctypes.data, n, n, n)
-    return factor(target, keys, rows, pivots, work)
 
 
 @njit(error_model="numpy", nogil=True, fastmath=_FREE, cache=True)
@@ -110,8 +108,8 @@ def _combine(matrices, lefts, rights, unit, target, p):  # type: ignore[no-untyp
 
 
 @njit(error_model="numpy", nogil=True, cache=True)
-def step_of_memory(matrices, lefts, output, forget, packed, target, keys, rows, pivots, block, upper, work):  # type: ignore[no-untyped-def]
-    """Do the same for a cell with a memory (LSTM): ``dc' = f dc + M dh``, ``dh' = E dh + s dc'``.
+def multiply_memory(matrices, lefts, output, forget, packed, rows, target, block, upper, work):  # type: ignore[no-untyped-def]
+    """Write the product for a cell with a memory (LSTM): ``dc' = f dc + M dh``, ``dh' = E dh + s dc'``.
 
     ``matrices`` (1 + gate, column, row) with E first and ``lefts`` (1 + gate, H) its diagonals; ``output`` is s (H,),
     ``forget`` f (H,). ``block`` (H, 2 H) and ``upper`` (2 H, H) are scratch.
@@ -147,7 +145,6 @@ def step_of_memory(matrices, lefts, output, forget, packed, target, keys, rows, 
                 kept = forget[i] * (packed[c, p] if p > c else packed.dtype.type(1))
                 target[c, H + i] += kept
                 target[c, i] += output[i] * kept
-    return factor(target, keys, rows, pivots, work)
 
 
 @njit(error_model="numpy", nogil=True, fastmath=_FREE, cache=True)
