@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import platform
+import sys
 import time
 import warnings
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ import numpy as np
 
 from dynet._labels import dynet_version
 from dynet.errors import InputError
-from dynet.kernels.namespace import device_of, is_numpy
+from dynet.kernels.namespace import device_of, is_numpy, namespace
 from dynet.lyapunov import checkpoint_file
 from dynet.lyapunov.problem import Problem
 from dynet.lyapunov.run import Progress, Run
@@ -62,7 +62,7 @@ class Identity:
         }
         self.parts = {**{name: part_of(value) for name, value in values.items()}, **system.parts}
         self.not_compared = system.unknown
-        self.libraries = {name: version(name) for name in _libraries(problem)}
+        self.libraries = _libraries(problem)
 
     def header(self) -> dict[str, Any]:
         """Return what a file says of the call."""
@@ -181,14 +181,14 @@ class Checkpoint:
         return attrs
 
 
-def _libraries(problem: Problem) -> list[str]:
-    """Return the libraries that a run's rounding depends on."""
+def _libraries(problem: Problem) -> dict[str, str]:
+    """Return the libraries that a run's rounding depends on, with their versions; all of them are loaded."""
     used = ["numpy", "scipy"]
     if problem.parts is not None:
         used.append("numba")
     if not is_numpy(problem.x0):
-        used.append("torch")
-    return used
+        used.append(namespace(problem.x0).__name__.rpartition(".")[2])
+    return {name: str(sys.modules[name].__version__) for name in used}
 
 
 def _for_file(progress: Progress, arrays: dict[str, np.ndarray], prefix: str) -> dict[str, Any]:
