@@ -39,7 +39,7 @@ def _array_block(tangent: Any) -> Any:
         worst = 1.0
         since = 0
         for s in range(n_steps):
-            u = input_row(inputs, first + s)
+            u = input_row(inputs, 0, first + s)
             x, out = tangent(f, df, (first + s) * dt, x, V, scratch, u, p, dt)
             for i in range(n):
                 for j in range(k):
@@ -79,7 +79,7 @@ def _tuple_block(tangent: Any) -> Any:
         N = ones_tuple(V)
         E = zeros_tuple(V)
         for s in range(n_steps):
-            u = input_row(inputs, first + s)
+            u = input_row(inputs, 0, first + s)
             x, V = tangent(f, df, (first + s) * dt, x, V, (V, V, V), u, p, dt)
             since += 1
             if since == interval or s == n_steps - 1:
@@ -131,7 +131,7 @@ def _trajectory_block(step: Any) -> Any:
     def trajectory_block(f, x, inputs, p, first, dt, states):  # type: ignore[no-untyped-def]
         """Advance the state alone and write it after every step into ``states`` (time, n)."""
         for s in range(states.shape[0]):
-            u = input_row(inputs, first + s)
+            u = input_row(inputs, 0, first + s)
             x = step(f, (first + s) * dt, x, u, p, dt)
             for i in range(states.shape[1]):
                 states[s, i] = x[i]

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numba import njit, types
 from numba.core import cgutils
+from numba.core.imputils import impl_ret_borrowed
 from numba.cpython.unsafe.tuple import tuple_setitem as _tuple_setitem
 from numba.extending import overload
 
@@ -84,16 +85,36 @@ def _plus_scaled(x, a, k):  # type: ignore[no-untyped-def]
     return add_array
 
 
-def input_row(inputs: np.ndarray, step: int) -> np.ndarray:
-    """Return the input of a step: a row of a series (time, channel), or the constant row (channel,)."""
-    return inputs[step] if inputs.ndim == 2 else inputs
+def _input_row(inputs: Any, sequence: int, step: int) -> Any:
+    """Return the input of a step: a row of (sequence, time, channel) or (time, channel), or the constant (channel,)."""
 
 
-@overload(input_row)
-def _input_row(inputs, step):  # type: ignore[no-untyped-def]
-    if inputs.ndim == 2:
-        return lambda inputs, step: inputs[step]
-    return lambda inputs, step: inputs
+def _input_row_definition(inputs: Any, sequence: Any, step: Any) -> Any:
+    kind = types.Array(inputs.dtype, 1, inputs.layout if inputs.ndim == 1 else "C")
+
+    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        # as the compiler's own indexing, without a check of bounds, and with counts of references that cancel here
+        if inputs.ndim == 1:
+            return impl_ret_borrowed(context, builder, kind, values[0])
+        array = context.make_array(inputs)(context, builder, values[0])
+        indices = values[1:] if inputs.ndim == 3 else values[2:]
+        place = [*indices, context.get_constant(types.intp, 0)]
+        row = context.make_array(kind)(context, builder)
+        context.populate_array(
+            row,
+            data=cgutils.get_item_pointer(context, builder, inputs, array, place),
+            shape=[builder.extract_value(array.shape, inputs.ndim - 1)],
+            strides=[array.itemsize],
+            itemsize=array.itemsize,
+            meminfo=array.meminfo,
+            parent=array.parent,
+        )
+        return impl_ret_borrowed(context, builder, kind, row._getvalue())
+
+    return kind(inputs, types.intp, types.intp), generate
+
+
+input_row: Any = as_intrinsic(_input_row, _input_row_definition)
 
 
 # --- frames: tuples of columns, or arrays (n, k) that are written into ---------------------------------------
@@ -127,7 +148,7 @@ def _combine(V, a, K, out):  # type: ignore[no-untyped-def]
     return lambda V, a, K, out: add_scaled(V, a, K, out)
 
 
-def _array_rows(J: np.ndarray, V: Any) -> Any:
+def _array_rows(J: Any, V: Any) -> Any:
     """Return an array (n, n) as a tuple of rows; n is known from the frame."""
 
 

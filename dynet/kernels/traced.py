@@ -221,17 +221,19 @@ def _peek(array: Any, first: int, stride: int, like: Any) -> Any:
 
 
 def _peek_definition(array: Any, first: Any, stride: Any, like: Any) -> Any:
-    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        places = _places(context, builder, signature, values)
+    return like(array, types.int64, types.int64, like), load_tuple
 
-        def load(t: Any) -> Any:
-            if _is_tuple(t):
-                return context.make_tuple(builder, t, [load(entry) for entry in t])
-            return context.cast(builder, builder.load(next(places)), array.dtype, t)
 
-        return load(signature.args[3])
+def load_tuple(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+    """Write the instructions of `peek`."""
+    places = _places(context, builder, signature, values)
 
-    return like(array, types.int64, types.int64, like), generate
+    def load(t: Any) -> Any:
+        if _is_tuple(t):
+            return context.make_tuple(builder, t, [load(entry) for entry in t])
+        return context.cast(builder, builder.load(next(places)), signature.args[0].dtype, t)
+
+    return load(signature.args[3])
 
 
 def _poke(array: Any, first: int, stride: int, value: Any) -> None:

@@ -12,7 +12,7 @@ from dynet.systems.compiled import TUPLES_UP_TO, for_loops
 #: The automatic interval is first chosen so that pivots differ by the machine epsilon to this power.
 _RESOLUTION_AIMED = 1 / 4
 _LONGEST_INTERVAL = 100
-_PILOT_STEPS = 32
+PILOT_STEPS = 32
 
 
 class CompiledEngine(Engine):
@@ -28,7 +28,7 @@ class CompiledEngine(Engine):
     def _pilot(self) -> int:
         """Return an interval that suits the growth over the first steps; leave state and frame as they were."""
         saved = self._trajectory.save()
-        steps = min(_PILOT_STEPS, self._problem.n_rows)
+        steps = min(PILOT_STEPS, self._problem.n_rows)
         growth, _ = self._trajectory.run(0, steps, 1)
         self._trajectory.restore(saved)
         return fitting_interval(growth[None, :], steps, self._epsilon)
@@ -42,15 +42,8 @@ class CompiledEngine(Engine):
                 return growth[None, :]
             trajectory.restore(saved)
             if self.interval == 1:
-                self._find_divergence(first, n_steps)
+                find_divergence(trajectory, self._problem, self._sequence, first, n_steps)
             self.interval //= 2
-
-    def _find_divergence(self, first: int, n_steps: int) -> None:
-        for step in range(first, first + n_steps):
-            growth, _ = self._trajectory.run(step, 1, 1)
-            x, V = np.asarray(self._trajectory.x), self._trajectory.frame()
-            raise_if_diverged(x, V, step, self._sequence, self._problem, growth)
-        raise_overflow(first, n_steps, self._sequence)
 
     def state(self) -> np.ndarray:
         return np.asarray(self._trajectory.x, dtype=self._problem.x0.dtype)[None, :]
@@ -60,7 +53,15 @@ class CompiledEngine(Engine):
 
     def resume(self, saved: dict[str, np.ndarray]) -> None:
         self.interval = int(saved["interval"])
-        self._trajectory.resume(saved["x"], saved["V"])
+        self._trajectory.start_from(saved["x"], saved["V"].astype(self._problem.frame.dtype))
+
+
+def find_divergence(trajectory: Trajectory, problem: Problem, sequence: int, first: int, n_steps: int) -> None:
+    """Raise at the first step after which something is not finite."""
+    for step in range(first, first + n_steps):
+        growth, _ = trajectory.run(step, 1, 1)
+        raise_if_diverged(np.asarray(trajectory.x), trajectory.frame(), step, sequence, problem, growth)
+    raise_overflow(first, n_steps, sequence)
 
 
 def fitting_interval(growth: np.ndarray, steps: int, epsilon: float) -> int:
@@ -72,7 +73,7 @@ def fitting_interval(growth: np.ndarray, steps: int, epsilon: float) -> int:
     return int(np.clip(aimed / max(spread, 1e-300), 1, _LONGEST_INTERVAL))
 
 
-class _Trajectory:
+class Trajectory:
     """State and frame of one sequence, and the loop that carries them; the frame is an array."""
 
     def __init__(self, problem: Problem, sequence: int) -> None:
@@ -114,6 +115,11 @@ class _Trajectory:
         frame: np.ndarray = self._V
         return frame
 
+    def start_from(self, x: np.ndarray, V: np.ndarray) -> None:
+        """Go on from a state (n,) and an orthonormal frame (n, k)."""
+        self.x = tuple(x) if isinstance(self.x, tuple) else np.ascontiguousarray(x)
+        self._V = np.ascontiguousarray(V)
+
     def save(self) -> Any:
         """Return what `restore` needs to come back here."""
         return self.x, self._V.copy()
@@ -123,13 +129,8 @@ class _Trajectory:
         x, V = saved
         self.x, self._V = x, V.copy()
 
-    def resume(self, x: np.ndarray, V: np.ndarray) -> None:
-        """Go on from a state and a frame (n, k) that were read from a file."""
-        self.x = tuple(x) if isinstance(self.x, tuple) else x
-        self._V = np.ascontiguousarray(V)
 
-
-class _SmallTrajectory(_Trajectory):
+class _SmallTrajectory(Trajectory):
     """The same for few units: the frame is a tuple of columns."""
 
     def __init__(self, problem: Problem, sequence: int) -> None:
@@ -153,19 +154,18 @@ class _SmallTrajectory(_Trajectory):
     def frame(self) -> np.ndarray:
         return np.array(self._V).T
 
+    def start_from(self, x: np.ndarray, V: np.ndarray) -> None:
+        super().start_from(x, V)
+        self._V = tuple(map(tuple, V.T))
+
     def save(self) -> Any:
         return self.x, self._V
 
     def restore(self, saved: Any) -> None:
         self.x, self._V = saved
 
-    def resume(self, x: np.ndarray, V: np.ndarray) -> None:
-        super().resume(x, V)
-        # numbers of the frame's own precision: the loop is compiled for what it is given first
-        self._V = tuple(map(tuple, np.asarray(V, self._scratch[0].dtype).T))
 
-
-def trajectory_of(problem: Problem, sequence: int) -> _Trajectory:
+def trajectory_of(problem: Problem, sequence: int) -> Trajectory:
     """Return state and frame of a sequence at its start, in the loop that suits its size."""
     small = problem.x0.shape[-1] <= TUPLES_UP_TO
-    return (_SmallTrajectory if small else _Trajectory)(problem, sequence)
+    return (_SmallTrajectory if small else Trajectory)(problem, sequence)

@@ -6,18 +6,20 @@ nothing but DivergenceError.
 
 from __future__ import annotations
 
-import os
-from concurrent.futures import ThreadPoolExecutor
-
 import numpy as np
 
 from dynet.lyapunov.array_engine import ArrayEngine
 from dynet.lyapunov.compiled_engine import CompiledEngine
+from dynet.lyapunov.lane_engine import LANES_FROM, LaneEngine
+from dynet.lyapunov.lanes import fits_lanes
 from dynet.lyapunov.problem import Engine, Problem
+from dynet.lyapunov.workers import Workers
 
 
 def make_engine(problem: Problem) -> Engine:
     """Return the engine that runs all sequences of a problem."""
+    if fits_lanes(problem) and len(problem.x0) >= LANES_FROM:
+        return LaneEngine(problem)
     if problem.parts is not None:
         single: type[CompiledEngine] | type[ArrayEngine] = CompiledEngine
     elif problem.system.vectorized:
@@ -34,7 +36,8 @@ class Sequences(Engine):
     def __init__(self, engines: list[Engine], *, threads: bool) -> None:
         self.engines = engines
         self.interval = min(engine.interval for engine in engines)
-        self._n_threads = min(len(engines), os.cpu_count() or 1) if threads else 1
+        self._workers = Workers(len(engines)) if threads else None
+        self._n_units = engines[0].state().shape[-1]
 
     @property
     def interval(self) -> int:
@@ -47,13 +50,13 @@ class Sequences(Engine):
             engine.interval = steps
 
     def advance(self, first: int, n_steps: int) -> np.ndarray:
-        def run(engine: Engine) -> np.ndarray:
-            return engine.advance(first, n_steps)
+        def run(begin: int, end: int) -> list[np.ndarray]:
+            return [engine.advance(first, n_steps) for engine in self.engines[begin:end]]
 
-        if self._n_threads > 1:
-            with ThreadPoolExecutor(self._n_threads) as pool:
-                return np.concatenate(list(pool.map(run, self.engines)))
-        return np.concatenate([run(engine) for engine in self.engines])
+        if self._workers is None:
+            return np.concatenate(run(0, len(self.engines)))
+        parts = self._workers.run(run, len(self.engines) * (10_000 + 2 * self._n_units**2 * n_steps))
+        return np.concatenate([growth for part in parts for growth in part])
 
     def state(self) -> np.ndarray:
         return np.concatenate([engine.state() for engine in self.engines])

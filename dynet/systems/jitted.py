@@ -53,12 +53,12 @@ def inlined(function: Any) -> Any:
 
     def make() -> Any:
         options = {name: value for name, value in function.targetoptions.items() if name not in _NOT_IN_LOOPS}
-        is_ready = options.get("forceinline") and options.get("error_model") == "numpy"
-        if options.get("parallel") or (is_ready and not function.targetoptions.get("fastmath")):
+        if options.get("parallel"):
             return None
         from numba import njit
 
         options |= {"error_model": "numpy", "forceinline": True, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+        options["_nrt"] = True  # said aloud: a loop that counts no references must not stop them from making arrays
         compiler = function._compiler
         return njit(function.py_func, locals=compiler.locals, pipeline_class=compiler.pipeline_class, **options)
 

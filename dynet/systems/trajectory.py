@@ -148,7 +148,6 @@ def _compiled(system: Map, parts: Any, starts: Any, rows: Any, s: int, n_steps: 
     from numba.core.errors import NumbaError
 
     from dynet.kernels.qr import TRAJECTORY_BLOCKS
-    from dynet.kernels.small import input_row
 
     x = np.ascontiguousarray(starts[s])
     states = np.empty((n_steps, x.size), dtype=x.dtype)
@@ -159,7 +158,7 @@ def _compiled(system: Map, parts: Any, starts: Any, rows: Any, s: int, n_steps: 
     tuples = False
     if x.size <= TUPLES_UP_TO:
         try:
-            tuples = isinstance(parts.f(0.0, x, input_row(inputs, 0), system.params), tuple)
+            tuples = isinstance(parts.f(0.0, x, inputs[0] if inputs.ndim == 2 else inputs, system.params), tuple)
         except NumbaError:
             tuples = True  # it unpacks its state
     state = tuple(x) if tuples else x

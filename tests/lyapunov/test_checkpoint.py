@@ -84,6 +84,9 @@ CASES = {
     "compiled, tuples": (zoo.henon(), [0.1, 0.2], 3_000, {"n_transient": 700}),
     "compiled, interval halved": (dynet.Map(compiled_step, compiled_jac), [0.4, 0.3], 500, SQUEEZED),
     "compiled, flow, sequences": (zoo.lorenz63().to_map(0.01), 5 + states(3, 3), 700, {"n_transient": 50}),
+    "compiled, lanes": (zoo.henon(), 0.1 * states(12, 2), 3000, {"n_transient": 40}),
+    # the last one starts where the slope is zero: it leaves the lanes
+    "compiled, lanes, one of them alone": (zoo.logistic(), np.linspace(0.1, 0.5, 11)[:, None], 3000, {}),
     "compiled, until sure": (zoo.henon(), [0.1, 0.2], 200_000, {"tolerance": 0.01}),
     "numpy, Householder": (PYTHON, states(5), 90, {"n_transient": 25}),
     "numpy, Householder, leading ones": (PYTHON, states(5), 90, {"n_exponents": 2, "qr_interval": 3}),

@@ -1,0 +1,133 @@
+"""States and frames of many trajectories, advanced together in the compiled loop for lanes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from dynet.lyapunov.problem import Problem
+from dynet.lyapunov.workers import Workers
+from dynet.systems.compiled import TUPLES_UP_TO, for_loops
+
+
+def fits_lanes(problem: Problem) -> bool:
+    """Return whether the functions of a problem can be run in lanes: those of small systems that return tuples."""
+    return problem.parts is not None and problem.tuples and problem.x0.shape[-1] <= TUPLES_UP_TO
+
+
+class Lanes:
+    """Many trajectories of one problem.
+
+    Parameters
+    ----------
+    problem : Problem
+        Functions, parameters, first frame and inputs.
+    starts : array (lane, n)
+        State of each trajectory.
+    sequences : array of int (lane,)
+        Sequence that each trajectory belongs to: it tells which inputs it reads.
+    firsts : array of int (lane,)
+        Step that each trajectory takes first.
+    """
+
+    def __init__(self, problem: Problem, starts: np.ndarray, sequences: np.ndarray, firsts: np.ndarray) -> None:
+        assert problem.parts is not None
+        from dynet.kernels.lanes import LANE_BLOCKS, LANES, rows_of
+
+        self._dispatcher = LANE_BLOCKS[problem.parts.kind]
+        self._loop: Any = None
+        self._problem, self._parts = problem, for_loops(problem.parts)
+        self.count, (n, k) = len(starts), problem.frame.shape
+        pieces = -(-self.count // LANES)
+        # the last piece is filled up with copies of the last trajectory, at which nobody looks
+        filled = np.minimum(np.arange(pieces * LANES), self.count - 1)
+        self._rows = rows_of(n, k)
+        self._memory = np.zeros((pieces, self._rows.params, LANES))
+        self._shape = (pieces, LANES)
+        self._put(0, starts[filled])
+        self._put(self._rows.frame, np.broadcast_to(problem.frame.T.ravel(), (filled.size, n * k)))
+        self._put(self._rows.lengths, np.ones((filled.size, k)))
+        self._put(self._rows.first, np.asarray(firsts, dtype=np.float64)[filled, None])
+        self._sequences = np.ascontiguousarray(sequences[filled].reshape(self._shape), dtype=np.int64)
+        self._growth = np.zeros((*self._shape, k))
+        self._failed = np.zeros(self._shape, dtype=np.bool_)
+        self._workers = Workers(pieces)
+
+    def _put(self, row: int, values: np.ndarray) -> None:
+        width = values.shape[1]
+        self._memory[:, row : row + width] = values.reshape(*self._shape, width).transpose(0, 2, 1)
+
+    def _get(self, row: int, width: int) -> np.ndarray:
+        values = self._memory[:, row : row + width].transpose(0, 2, 1).reshape(-1, width)
+        return values[: self.count]
+
+    def run(self, n_steps: int, interval: int) -> tuple[np.ndarray, np.ndarray]:
+        """Advance all; return the growth (lane, k), and whether a lane has to be run again with more care (lane,)."""
+        problem = self._problem
+        n, k = problem.frame.shape
+        dtype = problem.frame.dtype
+        arguments = (
+            self._parts.f,
+            self._parts.df,
+            self._memory.reshape(len(self._memory), -1),
+            (problem.x0.dtype.type(0),) * n,
+            ((dtype.type(0),) * n,) * k,
+            _lane_inputs(problem),
+            self._sequences,
+            problem.system.params,
+            None,
+            problem.system.dt,
+            n_steps,
+            interval,
+            float(np.finfo(dtype).eps),
+            self._growth,
+            self._failed,
+        )
+        if self._loop is None:
+            self._loop = self._dispatcher.compile(_types(arguments))
+        loop = self._loop
+        self._workers.run(lambda begin, end: loop(*arguments, begin, end), 0.25 * n_steps * self._memory.size)
+        return self._growth.reshape(-1, k)[: self.count].copy(), self._failed.reshape(-1)[: self.count].copy()
+
+    def states(self) -> np.ndarray:
+        """Return the present states (lane, n)."""
+        return self._get(0, self._problem.frame.shape[0]).astype(self._problem.x0.dtype)
+
+    def frames(self) -> np.ndarray:
+        """Return the present frames by their columns, (lane, k, n)."""
+        n, k = self._problem.frame.shape
+        return self._get(self._rows.frame, n * k).reshape(-1, k, n)
+
+    def save(self) -> np.ndarray:
+        """Return what `restore` needs to come back here."""
+        return self._memory.copy()
+
+    def restore(self, saved: np.ndarray) -> None:
+        """Come back to what was saved."""
+        self._memory[...] = saved
+
+
+def _lane_inputs(problem: Problem) -> np.ndarray:
+    """Return the inputs (sequence, time, channel), or the constant row (channel,)."""
+    assert problem.parts is not None
+    dtype = problem.x0.dtype
+    if problem.parts.row is not None:
+        return np.asarray(problem.parts.row, dtype=dtype)
+    inputs = problem.inputs
+    if inputs is None:
+        return np.empty(0, dtype=dtype)
+    # sequences may share their memory, but the channels of a row have to lie side by side
+    side_by_side = inputs.shape[-1] < 2 or inputs.strides[-1] == inputs.itemsize
+    return inputs if side_by_side else np.ascontiguousarray(inputs)
+
+
+def _types(arguments: tuple[Any, ...]) -> tuple[Any, ...]:
+    from numba import typeof, types
+
+    kinds = [*map(typeof, arguments), types.intp, types.intp]
+    inputs = kinds[5]
+    if inputs.ndim == 3:
+        # one loop for series in every layout: they are only read
+        kinds[5] = types.Array(inputs.dtype, 3, "A", readonly=True)
+    return tuple(kinds)
