@@ -60,7 +60,7 @@ class Lanes:
 
     def _get(self, row: int, width: int) -> np.ndarray:
         values = self._memory[:, row : row + width].transpose(0, 2, 1).reshape(-1, width)
-        return values[: self.count]
+        return values[: self.count].copy()  # a single row would be a view
 
     def run(self, n_steps: int, interval: int) -> tuple[np.ndarray, np.ndarray]:
         """Advance all; return the growth (lane, k), and whether a lane has to be run again with more care (lane,)."""
