@@ -22,9 +22,9 @@ print(time.perf_counter() - start)
 FIRST_CALL = """
 import time
 import dynet
-start = time.perf_counter()
+start = time.process_time()
 dynet.lyapunov_spectrum(dynet.zoo.{system}, [0.1] * {n}, 1_000)
-print(time.perf_counter() - start)
+print(time.process_time() - start)
 """
 
 MEMORY = """
