@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from dynet._files import replacing
 from dynet._labels import plain_attrs
 from dynet._optional import import_optional
 from dynet._validate import shown
@@ -65,22 +65,13 @@ def save(result: xr.Dataset, path: str | os.PathLike[str]) -> Path:
     if target.suffix not in (".nc", ".nc4", ".h5"):
         raise InputError(f"path='{target}': results are netCDF files: give a name that ends in .nc")
     try:
-        handle, partial = tempfile.mkstemp(suffix=".partial", prefix=f".{target.name}.", dir=target.parent)
+        with replacing(target) as partial:
+            _encoded(result).to_netcdf(partial, engine="h5netcdf", format="NETCDF4")
     except OSError as error:
         raise InputError(
-            f"path='{target}': cannot write into the folder '{target.parent}' ({error.strerror}): give a folder "
-            "that exists and may be written to"
+            f"path='{target}': cannot be written ({error.strerror or error}): give a folder that exists and may be "
+            "written to"
         ) from error
-    os.close(handle)
-    try:
-        _encoded(result).to_netcdf(partial, engine="h5netcdf", format="NETCDF4")
-        os.chmod(partial, 0o666 & ~_umask())
-        os.replace(partial, target)
-    except OSError as error:
-        raise InputError(f"path='{target}': cannot be written ({error})") from error
-    finally:
-        if os.path.exists(partial):
-            os.unlink(partial)
     return target
 
 
@@ -162,9 +153,3 @@ def _decoded(stored: xr.Dataset) -> xr.Dataset:
 def _unwrapped(attrs: Mapping[Any, Any]) -> dict[Any, Any]:
     """Return attributes as Python's own numbers, as they were saved."""
     return {name: value.item() if isinstance(value, np.generic) else value for name, value in attrs.items()}
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

@@ -20,6 +20,11 @@ def is_numpy(x: Any) -> bool:
     return isinstance(x, np.ndarray)
 
 
+def on_host(x: Any) -> bool:
+    """Tell whether compiled code can work on the memory of ``x``: numpy arrays, and tensors of the host."""
+    return is_numpy(x) or (hasattr(x, "detach") and x.device.type == "cpu")
+
+
 def to_numpy(x: Any) -> np.ndarray:
     """Bring ``x`` to the host as a numpy array (no copy when it is there already)."""
     if isinstance(x, np.ndarray):
@@ -51,6 +56,14 @@ def as_array(value: Any, x: Any) -> Any:
     if isinstance(x, np.ndarray):
         return np.asarray(value)
     return namespace(x).asarray(value, **device_of(x))
+
+
+def placed(array: np.ndarray, like: Any) -> Any:
+    """Return a numpy array where ``like`` lives, its own dtype and order in memory kept."""
+    if isinstance(like, np.ndarray):
+        return array
+    # a copy, so that the namespace aligns its memory as for arrays of its own
+    return namespace(like).asarray(array, copy=True, **device_of(like))
 
 
 def machine_epsilon(x: Any) -> float:

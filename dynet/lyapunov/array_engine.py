@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from dynet.kernels.frames import FRAMES
-from dynet.kernels.namespace import as_array, is_numpy, namespace, to_numpy
+from dynet.kernels.frames import make_frame
+from dynet.kernels.namespace import as_array, is_numpy, namespace, placed, to_numpy
 from dynet.lyapunov.problem import Engine, Problem, is_fine, is_resolved, raise_if_diverged, raise_overflow
 from dynet.systems.runge_kutta import as_multiplier
 
@@ -32,7 +32,10 @@ class ArrayEngine(Engine):
         if self._x.ndim == 2:
             V = xp.broadcast_to(V, (x0.shape[0], *V.shape))
             V = V.copy() if is_numpy(V) else xp.asarray(V, copy=True)
-        self._frame = FRAMES[problem.frame_method](V)
+        self._frame = make_frame(problem.frame_method, V)
+        together = getattr(problem.system.linearize, "reads_weights_once", None)
+        double = "float64" in str(x0.dtype)
+        self._rides_along = double and together is not None and together(V.shape[-1])
         # every step of these loops costs far more than a factorisation saves: each one is factored
         self.interval = problem.qr_interval or 1
 
@@ -40,6 +43,10 @@ class ArrayEngine(Engine):
         system = self._problem.system
         u = self._x[..., :0] if self._inputs is None else self._inputs[..., step, :]
         x = self._x
+        if self._rides_along:
+            self._x, product = system.linearize.tangent(step * system.dt, x, u, system.params, self._frame.basis())
+            self._frame.replace(product)
+            return
         y, J = system.linearize(step * system.dt, x, u, system.params)
         self._frame.multiply(as_multiplier(J, x))
         self._x = as_array(y, x)
@@ -87,3 +94,11 @@ class ArrayEngine(Engine):
     def state(self) -> np.ndarray:
         x = to_numpy(self._x)
         return x.reshape(-1, x.shape[-1])
+
+    def saved(self) -> dict[str, np.ndarray]:
+        return {"x": to_numpy(self._x), "interval": np.array(self.interval), **self._frame.saved()}
+
+    def resume(self, saved: dict[str, np.ndarray]) -> None:
+        self._x = placed(saved["x"], self._x)
+        self.interval = int(saved["interval"])
+        self._frame.resume(saved)

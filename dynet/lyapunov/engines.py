@@ -60,3 +60,15 @@ class Sequences(Engine):
 
     def state(self) -> np.ndarray:
         return np.concatenate([engine.state() for engine in self.engines])
+
+    def saved(self) -> dict[str, np.ndarray]:
+        parts = enumerate(engine.saved() for engine in self.engines)
+        return {f"{s}/{name}": array for s, part in parts for name, array in part.items()}
+
+    def resume(self, saved: dict[str, np.ndarray]) -> None:
+        parts: list[dict[str, np.ndarray]] = [{} for _ in self.engines]
+        for name, array in saved.items():
+            s, _, inner = name.partition("/")
+            parts[int(s)][inner] = array
+        for engine, part in zip(self.engines, parts, strict=True):
+            engine.resume(part)

@@ -47,7 +47,7 @@ class LaneEngine(Engine):
             self._lanes.restore(now)
             for s in np.flatnonzero(failed).tolist():
                 self._alone[s] = trajectory_of(self._problem, s)
-                self._alone[s].start_from(states[s], frames[s].T)
+                self._alone[s].resume(states[s], frames[s].T)
         for s, trajectory in self._alone.items():
             growth[s] = self._advance_alone(s, trajectory, first, n_steps)
         return growth
@@ -65,3 +65,22 @@ class LaneEngine(Engine):
         for s, trajectory in self._alone.items():
             states[s] = trajectory.x
         return states
+
+    def saved(self) -> dict[str, np.ndarray]:
+        alone = sorted(self._alone)
+        trajectories = [self._alone[s] for s in alone]
+        n, k = self._problem.frame.shape
+        return {
+            "interval": np.array(self.interval),
+            "lanes": self._lanes.save(),
+            "alone": np.array(alone, dtype=np.int64),
+            "alone_x": np.array([trajectory.x for trajectory in trajectories]).reshape(-1, n),
+            "alone_V": np.array([trajectory.frame() for trajectory in trajectories]).reshape(-1, n, k),
+        }
+
+    def resume(self, saved: dict[str, np.ndarray]) -> None:
+        self.interval = int(saved["interval"])
+        self._lanes.restore(saved["lanes"])
+        self._alone = {int(s): trajectory_of(self._problem, int(s)) for s in saved["alone"]}
+        for i, trajectory in enumerate(self._alone.values()):
+            trajectory.resume(saved["alone_x"][i], saved["alone_V"][i])

@@ -54,6 +54,14 @@ class Engine(ABC):
     def state(self) -> np.ndarray:
         """Return the present states (sequence, n)."""
 
+    @abstractmethod
+    def saved(self) -> dict[str, np.ndarray]:
+        """Return all that `resume` needs to go on exactly from the end of a block."""
+
+    @abstractmethod
+    def resume(self, saved: dict[str, np.ndarray]) -> None:
+        """Go on from what another engine of the same problem saved."""
+
 
 def is_fine(growth: np.ndarray) -> bool:
     """Tell growth that is finite, or -inf below resolution, from growth that is not a number."""

@@ -3,15 +3,27 @@
 from __future__ import annotations
 
 import warnings
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from dynet.kernels.memory_order import copied
 from dynet.lyapunov.convergence import standard_error
 from dynet.lyapunov.engines import make_engine
 from dynet.lyapunov.problem import Engine, Problem
 
 _MOST_BLOCKS, _FEWEST_BLOCKS, _FACTORISATIONS_A_BLOCK = 200, 10, 10
+
+
+class Progress(NamedTuple):
+    """How far a run has come: enough to go on exactly."""
+
+    position: int  # steps taken, transient included
+    reached: bool
+    steps: list[int]
+    growth: list[np.ndarray]  # (sequence, exponent) of each block
+    engine: dict[str, np.ndarray]
 
 
 class Run:
@@ -22,25 +34,39 @@ class Run:
         self.tolerance, self.progress = tolerance, progress
         self.growth: list[np.ndarray] = []
         self.steps: list[int] = []
+        self.position = 0  # steps taken, transient included
         self.reached = False
+        #: called at the end of every block
+        self.block_done: Callable[[], None] = _nothing
         self.engine: Engine = make_engine(problem)
 
     def finish(self, n_steps: int, size: int) -> None:
         """Run the transient and then ``n_steps`` in blocks of ``size``, or as many as the tolerance asks for."""
         with _bar(n_steps + self.n_transient, self.progress) as bar:
-            position = 0
-            for count in _chunks(self.n_transient, size):
-                self.engine.advance(position, count)
-                position += count
+            bar.update(self.position)
+            total = self.n_transient + n_steps
+            while self.position < total and not self.reached:
+                is_transient = self.position < self.n_transient
+                count = min(size, (self.n_transient if is_transient else total) - self.position)
+                growth = self.engine.advance(self.position, count)
+                self.position += count
+                if not is_transient:
+                    self.growth.append(growth)
+                    self.steps.append(count)
+                    self.reached = self.tolerance is not None and self._is_settled()
                 bar.update(count)
-            for count in _chunks(n_steps, size):
-                self.growth.append(self.engine.advance(position, count))
-                self.steps.append(count)
-                position += count
-                bar.update(count)
-                if self.tolerance is not None and self._is_settled():
-                    self.reached = True
-                    break
+                self.block_done()
+
+    def snapshot(self) -> Progress:
+        """Return how far the run has come, at the end of a block; what it does later changes nothing of it."""
+        engine = {name: copied(array) for name, array in self.engine.saved().items()}
+        return Progress(self.position, self.reached, self.steps.copy(), self.growth.copy(), engine)
+
+    def resume(self, progress: Progress) -> None:
+        """Go on exactly from where another run of the same problem had come."""
+        self.position, self.reached = progress.position, progress.reached
+        self.steps, self.growth = progress.steps.copy(), progress.growth.copy()
+        self.engine.resume(progress.engine)
 
     def _is_settled(self) -> bool:
         assert self.tolerance is not None
@@ -67,8 +93,8 @@ def block_size(n_steps: int, interval: int) -> int:
     return interval * max(most, wanted)
 
 
-def _chunks(total: int, size: int) -> list[int]:
-    return [min(size, total - done) for done in range(0, total, size)]
+def _nothing() -> None:
+    """Do nothing at the end of a block."""
 
 
 def _bar(total: int, show: bool) -> Any:

@@ -9,6 +9,7 @@ import numpy as np
 from dynet._validate import Faults, is_number, shown
 from dynet.errors import InputError
 from dynet.kernels.namespace import is_numpy, move_like, namespace, to_numpy
+from dynet.lyapunov.checkpoint_file import check_path
 from dynet.lyapunov.probe import first_inputs, probe, settle
 from dynet.lyapunov.problem import Problem
 from dynet.systems.arguments import start_and_inputs
@@ -51,6 +52,7 @@ def make_problem(
     initial_frame: ArrayLike | None,
     rng: Rng,
     tolerance: float | None,
+    checkpoint: Any,
     check: bool,
 ) -> Problem:
     """Check every argument of a spectrum and return the problem to run."""
@@ -62,6 +64,8 @@ def make_problem(
     faults.choice("frame", frame, ("auto", "qr", "lu"))
     if tolerance is not None and not (is_number(tolerance) and tolerance > 0):
         faults.add("tolerance", tolerance, "give a positive standard error to stop at")
+    if checkpoint is not None:
+        check_path(faults, checkpoint)
     faults.raise_if_any()
 
     start, rows = start_and_inputs(faults, system, x0, inputs, n_steps + n_transient, "n_transient + n_steps")

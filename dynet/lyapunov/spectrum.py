@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any, Literal
@@ -13,6 +14,7 @@ from threadpoolctl import threadpool_limits
 from dynet._labels import spectrum_dataset
 from dynet._validate import Faults
 from dynet.kernels.namespace import to_numpy
+from dynet.lyapunov.checkpoint import Checkpoint, Identity
 from dynet.lyapunov.convergence import SEQUENCES_FOR_SCATTER, sequence_rates, standard_error
 from dynet.lyapunov.problem import Problem
 from dynet.lyapunov.run import Run, block_size
@@ -48,6 +50,7 @@ def lyapunov_spectrum(
     initial_frame: ArrayLike | None = None,
     rng: Rng = None,
     progress: bool = False,
+    checkpoint: str | os.PathLike[str] | None = None,
     check: bool = True,
 ) -> xr.Dataset:
     r"""Return the leading Lyapunov exponents with their error bars.
@@ -86,6 +89,9 @@ def lyapunov_spectrum(
         Source of the random frame; None means ``default_rng(0)``.
     progress : bool, default False
         Show a progress bar.
+    checkpoint : str or path, optional
+        A file in which the run is kept, written every few seconds and at the end. The same call continues it, if
+        it was killed or interrupted, and ends with exactly the numbers of a run in one piece.
     check : bool, default True
         Compare the Jacobian with a difference of the step before the loop.
 
@@ -101,7 +107,8 @@ def lyapunov_spectrum(
     Raises
     ------
     InputError
-        If an argument cannot be used, or the Jacobian disagrees with the step.
+        If an argument cannot be used, the Jacobian disagrees with the step, or ``checkpoint`` belongs to another
+        call or is damaged.
     DivergenceError
         If state or frame stop being finite; it names step and unit.
 
@@ -138,6 +145,7 @@ def lyapunov_spectrum(
         initial_frame=initial_frame,
         rng=rng,
         tolerance=tolerance,
+        checkpoint=checkpoint,
         check=check,
     )
     counts = np.full(problem.x0.shape[0], n_steps + n_transient)
@@ -150,10 +158,16 @@ def lyapunov_spectrum(
     size = block_size(int(counts.max()) - n_transient, problem.qr_interval or 1)
     interval = min(size, *(run.engine.interval for run in runs))
     n = problem.x0.shape[-1]
+    for run in runs:
+        run.engine.interval = interval
+    keeper = None
+    if checkpoint is not None:
+        identity = Identity(problem, n_steps=n_steps, n_transient=n_transient, lengths=counts, tolerance=tolerance)
+        keeper = Checkpoint(checkpoint, identity, runs)
     uses_blas = problem.parts is None or n > TUPLES_UP_TO
-    with threadpool_limits(1 if n <= _ONE_BLAS_THREAD_UP_TO else None) if uses_blas else nullcontext():
+    one_thread = 1 if n <= _ONE_BLAS_THREAD_UP_TO or problem.x0.shape[0] > 1 else None
+    with threadpool_limits(one_thread) if uses_blas else nullcontext(), keeper or nullcontext():
         for run, rows in zip(runs, members, strict=True):
-            run.engine.interval = interval
             run.finish(int(counts[rows[0]]) - n_transient, size)
     return _label(system, problem, runs, members, {
         "n_transient": n_transient,
@@ -161,6 +175,7 @@ def lyapunov_spectrum(
         "rng": _named_rng(rng),
         "initial_frame": "given" if initial_frame is not None else f"random orthonormal, rng={_named_rng(rng)}",
         "check": check,
+        **({} if keeper is None else keeper.attrs()),
     })  # fmt: skip
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import Any, ClassVar, NamedTuple
 
+from dynet.kernels.namespace import namespace
 from dynet.systems.activations import ACTIVATIONS, sigmoid, tanh
 from dynet.systems.operators import Affine, GatedCell, Operator, Product, ScaledSum, Term
 from dynet.typing import Array
@@ -75,6 +76,11 @@ def _rows(W: Array, g: int, H: int) -> Array:
     return W[g * H : (g + 1) * H, :]
 
 
+def _gates(*terms: Term, diagonal: Array | None = None) -> ScaledSum:
+    """Return a sum over weights, which no step writes to."""
+    return ScaledSum(*terms, diagonal=diagonal, fixed=True)
+
+
 class Elman(Cell):
     """``h' = phi(W_hh h + W_xh x + b)``, or ``h' = W_hh phi(h) + W_xh x + b`` (``form="inside"``)."""
 
@@ -93,11 +99,21 @@ class Elman(Cell):
 
     def state_jacobian(self, w: Weights, kept: Any) -> Operator:
         if self.form == "inside":
-            return ScaledSum(Term(None, w.W_hh, kept))
-        return ScaledSum(Term(kept, w.W_hh))
+            return _gates(Term(None, w.W_hh, kept))
+        return _gates(Term(kept, w.W_hh))
+
+    def tangent(self, x: Array | None, h: Array, w: Weights, V: Array) -> tuple[Array, Array]:
+        """Return the next state and the frame ``J V``, with one pass over the weights: h is one more column.
+
+        For ``form="outside"`` alone: there the matrix acts on state and frame alike.
+        """
+        product = w.W_hh @ namespace(h).concat((V, h[..., None]), axis=-1)
+        recurrent = product[..., -1] if w.b_hh is None else product[..., -1] + w.b_hh
+        y, slope = ACTIVATIONS[self.activation](_plus(recurrent, drive(x, w)))
+        return y, slope[..., None] * product[..., :-1]
 
     def input_jacobian(self, w: Weights, kept: Any) -> Operator:
-        return ScaledSum(Term(None if self.form == "inside" else kept, w.W_xh))
+        return _gates(Term(None if self.form == "inside" else kept, w.W_xh))
 
 
 class GRU(Cell):
@@ -141,19 +157,19 @@ class GRU(Cell):
         H = z.shape[-1]
         U_r, U_z, U_n = (_rows(w.W_hh, g, H) for g in range(3))
         if self.form == "paper":
-            gates = ScaledSum(Term(slope_z, U_z), diagonal=z)
-            candidate = Product(ScaledSum(Term(slope_n, U_n)), ScaledSum(Term(slope_r, U_r), diagonal=r))
+            gates = _gates(Term(slope_z, U_z), diagonal=z)
+            candidate = Product(_gates(Term(slope_n, U_n)), _gates(Term(slope_r, U_r), diagonal=r))
             return Affine(0.0, 1.0, gates, candidate)
-        return ScaledSum(Term(slope_n * slope_r, U_r), Term(slope_z, U_z), Term(slope_n * r, U_n), diagonal=z)
+        return _gates(Term(slope_n * slope_r, U_r), Term(slope_z, U_z), Term(slope_n * r, U_n), diagonal=z)
 
     def input_jacobian(self, w: Weights, kept: Any) -> Operator:
         _, slope_r, slope_z, slope_n, z = kept
         H = z.shape[-1]
         W_r, W_z, W_n = (_rows(w.W_xh, g, H) for g in range(3))
         if self.form == "paper":
-            through_r = Product(ScaledSum(Term(slope_n, _rows(w.W_hh, 2, H))), ScaledSum(Term(slope_r, W_r)))
-            return Affine(0.0, 1.0, ScaledSum(Term(slope_z, W_z), Term(slope_n, W_n)), through_r)
-        return ScaledSum(Term(slope_n * slope_r, W_r), Term(slope_z, W_z), Term(slope_n, W_n))
+            through_r = Product(_gates(Term(slope_n, _rows(w.W_hh, 2, H))), _gates(Term(slope_r, W_r)))
+            return Affine(0.0, 1.0, _gates(Term(slope_z, W_z), Term(slope_n, W_n)), through_r)
+        return _gates(Term(slope_n * slope_r, W_r), Term(slope_z, W_z), Term(slope_n, W_n))
 
 
 class LSTM(Cell):
@@ -186,8 +202,8 @@ class LSTM(Cell):
     def _paths(W: Array, kept: Any) -> tuple[Operator, Operator, Array]:
         slope_i, slope_f, slope_g, slope_o, memory_to_output, f = kept
         H = f.shape[-1]
-        M = ScaledSum(Term(slope_i, _rows(W, 0, H)), Term(slope_f, _rows(W, 1, H)), Term(slope_g, _rows(W, 2, H)))
-        return ScaledSum(Term(slope_o, _rows(W, 3, H))), M, memory_to_output
+        M = _gates(Term(slope_i, _rows(W, 0, H)), Term(slope_f, _rows(W, 1, H)), Term(slope_g, _rows(W, 2, H)))
+        return _gates(Term(slope_o, _rows(W, 3, H))), M, memory_to_output
 
 
 class HiddenLSTM(LSTM):
@@ -218,4 +234,4 @@ class HiddenLSTM(LSTM):
         slope_i, slope_f, slope_g, slope_o, s, f = kept
         H = f.shape[-1]
         slopes = (s * slope_i, s * slope_f, s * slope_g, slope_o)
-        return ScaledSum(*(Term(slope, _rows(W, g, H)) for g, slope in enumerate(slopes)))
+        return _gates(*(Term(slope, _rows(W, g, H)) for g, slope in enumerate(slopes)))

@@ -116,6 +116,8 @@ class ScaledSum(Operator):
         Matrices (rows, columns), shared by the batch; diagonals (..., rows) and (..., columns).
     diagonal : array (..., n), optional
         Added diagonal (square operators only).
+    fixed : bool
+        Whether the matrices are weights, never written to: then what is made of them may be kept.
 
     Notes
     -----
@@ -123,9 +125,10 @@ class ScaledSum(Operator):
     assembled on first use: one product instead of one a gate.
     """
 
-    def __init__(self, *terms: Term, diagonal: Array | None = None) -> None:
+    def __init__(self, *terms: Term, diagonal: Array | None = None, fixed: bool = False) -> None:
         self.terms = terms
         self.diagonal = diagonal
+        self.fixed = fixed
         rows, columns = terms[0].matrix.shape[-2:]
         batch: tuple[int, ...] = np.broadcast_shapes(
             *(tuple(d.shape[:-1]) for d in self._diagonals() if d is not None),
@@ -160,7 +163,7 @@ class ScaledSum(Operator):
 
     def transpose(self) -> ScaledSum:
         flipped = (Term(term.right, term.matrix.mT, term.left) for term in self.terms)
-        return ScaledSum(*flipped, diagonal=self.diagonal)
+        return ScaledSum(*flipped, diagonal=self.diagonal, fixed=self.fixed)
 
     def assemble(self) -> Array:
         dense = self._assembled_terms

@@ -8,9 +8,12 @@ import numpy as np
 
 from dynet.errors import InputError
 from dynet.kernels.namespace import namespace
-from dynet.systems.cells import Cell, HiddenLSTM, Weights
+from dynet.systems.cells import Cell, Elman, HiddenLSTM, Weights
 from dynet.systems.operators import Affine, Layers, Operator
 from dynet.typing import Array
+
+#: entries of a matrix from which on a pass over it is a matter of memory, not of arithmetic
+_LARGE = 512**2
 
 
 class Recurrence:
@@ -135,6 +138,27 @@ class RecurrentLinearization(RecurrentStep):
 
     def __call__(self, t: float, x: Array, u: Array, p: tuple[Weights, ...]) -> tuple[Array, Operator]:
         return self.recurrence.evaluate(x, u, p, True)
+
+    def reads_weights_once(self, n_columns: int) -> bool:
+        """Return whether `tangent` saves a pass over weights that do not fit a core's cache."""
+        recurrence = self.recurrence
+        cell = recurrence.cells[0]
+        return (
+            len(recurrence.cells) == 1
+            and not recurrence.flow
+            and isinstance(cell, Elman)
+            and cell.form == "outside"
+            and n_columns < recurrence.n
+            and recurrence.n**2 >= _LARGE
+        )
+
+    def tangent(self, t: float, x: Array, u: Array, p: tuple[Weights, ...], V: Array) -> tuple[Array, Array]:
+        """Return the next state and ``J V`` of a single layer."""
+        recurrence = self.recurrence
+        cell: Any = recurrence.cells[0]
+        y, product = cell.tangent(u, x, p[0], V)
+        a = recurrence.rate
+        return (y, product) if a == 1 else ((1 - a) * x + a * y, (1 - a) * V + a * product)
 
 
 class RecurrentJacobian(RecurrentStep):

@@ -37,6 +37,9 @@ class TorchFunction(ABC):
         What to do when it does not take batches.
     """
 
+    #: what the first calls find out
+    not_in_fingerprint = ("is_probed", "mode")
+
     def __init__(self, name: str, rows_hint: str) -> None:
         self.name, self.rows_hint = name, rows_hint
         self.mode = "forward"

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from dynet.kernels.frames import FRAMES
+from dynet.kernels.frames import make_frame
 from dynet.systems.operators import ScaledSum, Term
 
 
@@ -18,33 +18,33 @@ def advance(frame, matrices):
     return frame.collect()
 
 
-@pytest.mark.parametrize("name", FRAMES)
+@pytest.mark.parametrize("name", ["qr", "lu"])
 @pytest.mark.parametrize(("n", "k"), [(1, 1), (4, 2), (5, 5)])
 def test_collected_growth_is_the_volume_of_the_product(name, n, k):
     random = np.random.default_rng(n)
     V, J = orthonormal(random, n, k), random.standard_normal((5, n, n))
-    found = advance(FRAMES[name](V.copy()), J)
+    found = advance(make_frame(name, V.copy()), J)
     product = V
     for step in J:
         product = step @ product
     np.testing.assert_allclose(found, np.log(np.abs(np.diag(np.linalg.qr(product)[1]))), rtol=0, atol=1e-9)
 
 
-@pytest.mark.parametrize("name", FRAMES)
+@pytest.mark.parametrize("name", ["qr", "lu"])
 def test_growth_is_collected_block_by_block(name):
     random = np.random.default_rng(1)
     V, J = orthonormal(random, 6, 4), random.standard_normal((9, 6, 6))
-    whole = advance(FRAMES[name](V.copy()), J)
-    frame = FRAMES[name](V.copy())
+    whole = advance(make_frame(name, V.copy()), J)
+    frame = make_frame(name, V.copy())
     parts = advance(frame, J[:2]) + advance(frame, J[2:7]) + advance(frame, J[7:])
     np.testing.assert_allclose(parts, whole, rtol=0, atol=1e-11)
 
 
-@pytest.mark.parametrize("name", FRAMES)
+@pytest.mark.parametrize("name", ["qr", "lu"])
 def test_the_basis_spans_the_flag_of_the_product(name):
     random = np.random.default_rng(2)
     V, J = orthonormal(random, 6, 3), random.standard_normal((3, 6, 6))
-    frame = FRAMES[name](V.copy())
+    frame = make_frame(name, V.copy())
     advance(frame, J)
     product = J[2] @ J[1] @ J[0] @ V
     for k in (1, 2, 3):
@@ -55,7 +55,7 @@ def test_the_basis_spans_the_flag_of_the_product(name):
 
 def test_householder_frames_are_orthonormal_with_positive_pivots():
     random = np.random.default_rng(3)
-    frame = FRAMES["qr"](orthonormal(random, 7, 4))
+    frame = make_frame("qr", orthonormal(random, 7, 4))
     J = random.standard_normal((7, 7))
     before = frame.basis()
     frame.multiply(J)
@@ -65,10 +65,10 @@ def test_householder_frames_are_orthonormal_with_positive_pivots():
     assert (np.diag(Q.T @ J @ before) > 0).all()
 
 
-@pytest.mark.parametrize("name", FRAMES)
+@pytest.mark.parametrize("name", ["qr", "lu"])
 def test_a_snapshot_brings_the_frame_back(name):
     random = np.random.default_rng(4)
-    frame = FRAMES[name](orthonormal(random, 5, 5))
+    frame = make_frame(name, orthonormal(random, 5, 5))
     J = random.standard_normal((6, 5, 5))
     operators = [ScaledSum(Term(None, step)) for step in J]
     advance(frame, operators[:2])
@@ -83,46 +83,46 @@ def test_a_snapshot_brings_the_frame_back(name):
     np.testing.assert_allclose(advance(frame, operators[2:]), first, rtol=0, atol=1e-12)
 
 
-@pytest.mark.parametrize("name", FRAMES)
+@pytest.mark.parametrize("name", ["qr", "lu"])
 def test_pivots_at_rounding_level_count_as_zero(name):
     random = np.random.default_rng(5)
     n, rank = 12, 4
     J = random.standard_normal((n, rank)) @ random.standard_normal((rank, n))
-    found = advance(FRAMES[name](orthonormal(random, n, n)), [J, J, J])
+    found = advance(make_frame(name, orthonormal(random, n, n)), [J, J, J])
     assert np.isfinite(found[:rank]).all()
     assert np.isneginf(found[rank:]).all()
 
 
-@pytest.mark.parametrize("name", FRAMES)
+@pytest.mark.parametrize("name", ["qr", "lu"])
 def test_small_pivots_above_rounding_are_kept(name):
     d = np.array([1.0, 1e-6, 1e-12])
-    found = advance(FRAMES[name](np.eye(3)), [np.diag(d)] * 4)
+    found = advance(make_frame(name, np.eye(3)), [np.diag(d)] * 4)
     np.testing.assert_allclose(found, 4 * np.log(d), rtol=1e-12)
 
 
-@pytest.mark.parametrize("name", FRAMES)
+@pytest.mark.parametrize("name", ["qr", "lu"])
 def test_a_frame_survives_an_exact_zero_matrix(name):
     random = np.random.default_rng(6)
-    frame = FRAMES[name](orthonormal(random, 4, 4))
+    frame = make_frame(name, orthonormal(random, 4, 4))
     assert np.isneginf(advance(frame, [np.zeros((4, 4))])).all()
     after = advance(frame, [3 * np.eye(4)])
     np.testing.assert_allclose(after, np.log(3), rtol=0, atol=1e-12)
 
 
-@pytest.mark.parametrize("name", FRAMES)
+@pytest.mark.parametrize("name", ["qr", "lu"])
 def test_batches_are_factored_one_by_one(name):
     random = np.random.default_rng(7)
     V, J = orthonormal(random, 5, 3), random.standard_normal((4, 2, 5, 5))
-    together = advance(FRAMES[name](np.stack([V, V])), J)
+    together = advance(make_frame(name, np.stack([V, V])), J)
     for s in range(2):
-        np.testing.assert_allclose(together[s], advance(FRAMES[name](V.copy()), J[:, s]), rtol=0, atol=1e-11)
+        np.testing.assert_allclose(together[s], advance(make_frame(name, V.copy()), J[:, s]), rtol=0, atol=1e-11)
 
 
-@pytest.mark.parametrize("name", FRAMES)
+@pytest.mark.parametrize("name", ["qr", "lu"])
 def test_torch_frames_grow_like_numpy_frames(name):
     torch = pytest.importorskip("torch")
     random = np.random.default_rng(8)
     V, J = orthonormal(random, 5, 3), random.standard_normal((4, 5, 5))
     J[2] = J[2] @ np.diag([1, 1, 0, 0, 0.0])
-    found = advance(FRAMES[name](torch.asarray(V)), torch.asarray(J))
-    np.testing.assert_allclose(found, advance(FRAMES[name](V.copy()), J), rtol=0, atol=1e-11)
+    found = advance(make_frame(name, torch.asarray(V)), torch.asarray(J))
+    np.testing.assert_allclose(found, advance(make_frame(name, V.copy()), J), rtol=0, atol=1e-11)

@@ -1,10 +1,13 @@
 """Exact answers to compare with: products in many digits, and the textbook loop."""
 
+from contextlib import contextmanager
+
 import mpmath
 import numpy as np
 import pytest
 
 from dynet._labels import spectrum_dataset
+from dynet.lyapunov import run as run_module
 
 
 def _exact_growth(jacobians, frame, digits=120):
@@ -64,6 +67,36 @@ def _made(exponents, errors=None, *, n=None, blocks=None, time_unit="step", dt=1
         time_unit=time_unit,
         attrs={"dt": dt, "time_unit": time_unit, "state": "full", "initial_frame": "given", **(attrs or {})},
     )
+
+
+@contextmanager
+def _stopped_in_block(number):
+    """Ctrl-C in block ``number`` of all that the engines advance, when much of the block is already computed."""
+    made = run_module.make_engine
+    left = [number]
+
+    def make(problem):
+        engine = made(problem)
+        advance = engine.advance
+
+        def watched(first, n_steps):
+            if left[0] == 0:
+                advance(first, n_steps - n_steps // 3)
+                raise KeyboardInterrupt
+            left[0] -= 1
+            return advance(first, n_steps)
+
+        engine.advance = watched
+        return engine
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(run_module, "make_engine", make)
+        yield
+
+
+@pytest.fixture(scope="session")
+def stopped_in_block():
+    return _stopped_in_block
 
 
 @pytest.fixture(scope="session")

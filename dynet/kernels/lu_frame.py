@@ -1,0 +1,209 @@
+"""LU frames in the memory of the host: compiled, in place, and without building Jacobians that have structure.
+
+After ``J F = P L U`` the frame is ``P L`` and the growth ``log|U_ii|``. With R the triangular factor of the frame,
+``sum log|U_ii| + log R_ii(end) - log R_ii(start)`` is exactly the growth of an orthonormal frame.
+"""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from scipy.linalg import get_lapack_funcs
+from scipy.linalg.blas import get_blas_funcs
+
+from dynet.kernels.frame import Frame
+from dynet.kernels.namespace import as_array, to_numpy
+from dynet.kernels.structure import Layout, MemoryParts, SumParts
+from dynet.kernels.structured import factor, keys_of, multiply_memory, multiply_sum, scratch, unpack
+
+#: Below this ratio of its diagonal the Cholesky factor of L^T L is replaced by a Householder one.
+_CHOLESKY_SAFE = 1e-4
+#: Frames from this size on are worth a thread each.
+_THREADS_FROM = 64
+
+
+class LUFrame(Frame):
+    """Frames ``P L`` of one sequence or several (..., n, k)."""
+
+    name = "lu"
+
+    def __init__(self, V: Any) -> None:
+        super().__init__(V)
+        start = to_numpy(V)
+        n, k = start.shape[-2:]
+        self._like = V
+        self._members = [_Member(one) for one in start.reshape(-1, n, k)]
+        self._layout = Layout(len(self._members), n, start.dtype) if k == n else None
+        #: a Jacobian whose product waits for the factorisation that follows, with its parts
+        self._pending: tuple[Any, SumParts | MemoryParts] | None = None
+        self._log_R = np.zeros((*self.shape[:-2], k))
+        workers = min(len(self._members), os.cpu_count() or 1) if n >= _THREADS_FROM else 1
+        self._pool = ThreadPoolExecutor(workers) if workers > 1 else None
+
+    def multiply(self, J: Any) -> None:
+        self._flush()
+        if self._layout is not None and self._members[0].is_factored:
+            parts = self._layout.parts_of(J)
+            if parts is not None:
+                self._pending = (J, parts)
+                return
+        self._multiply(J)
+
+    def _flush(self) -> None:
+        """Carry out a product that no factorisation followed."""
+        if self._pending is not None:
+            (J, _), self._pending = self._pending, None
+            self._multiply(J)
+
+    def _multiply(self, J: Any) -> None:
+        self.replace(J @ self.basis())
+
+    def replace(self, product: Any) -> None:
+        self._pending = None
+        for member, F in zip(self._members, to_numpy(product).reshape(-1, *self.shape[-2:]), strict=True):
+            member.set(F)
+
+    def factor(self) -> None:
+        if self._pending is None:
+            self._each(_Member.factor)
+        else:
+            (_, parts), self._pending = self._pending, None
+            self._each(_Member.step, parts)
+        if len(self.shape) == 2:
+            (member,) = self._members
+            self._pivots.append(member.pivots)
+            self._largest.append(np.asarray(member.largest))
+        else:
+            self._pivots.append(np.stack([member.pivots for member in self._members]).reshape(*self.shape[:-2], -1))
+            self._largest.append(np.array([member.largest for member in self._members]).reshape(self.shape[:-2]))
+
+    def _each(self, function: Any, *arguments: Any) -> None:
+        if self._pool is None:
+            for s, member in enumerate(self._members):
+                function(member, s, *arguments)
+        else:
+            tasks = [self._pool.submit(function, member, s, *arguments) for s, member in enumerate(self._members)]
+            for task in tasks:
+                task.result()
+
+    def collect(self) -> np.ndarray:
+        growth = super().collect()
+        log_R = np.stack([member.log_volumes() for member in self._members]).reshape(growth.shape)
+        growth += log_R - self._log_R
+        self._log_R = log_R
+        return growth
+
+    def basis(self) -> Any:
+        self._flush()
+        F = np.stack([member.basis() for member in self._members]) if len(self.shape) > 2 else self._members[0].basis()
+        return as_array(F.reshape(self.shape), self._like)
+
+    def snapshot(self) -> Any:
+        self._flush()
+        return [member.saved() for member in self._members], self._log_R
+
+    def restore(self, saved: Any) -> None:
+        members, self._log_R = saved
+        for member, one in zip(self._members, members, strict=True):
+            member.restore(*one)
+        self._pending = None
+        self._pivots.clear()
+        self._largest.clear()
+
+    def saved(self) -> dict[str, np.ndarray]:
+        # a block ends with a factorisation: members are packed
+        packed, rows = zip(*(member.saved()[1:] for member in self._members), strict=True)
+        return {"packed": np.stack(packed), "rows": np.stack(rows), "log_R": self._log_R}
+
+    def resume(self, saved: dict[str, np.ndarray]) -> None:
+        self._log_R = saved["log_R"]
+        for member, packed, rows in zip(self._members, saved["packed"], saved["rows"], strict=True):
+            member.restore(None, packed, rows)
+
+
+class _Member:
+    """The frame of one sequence: explicit (n, k), or packed by columns (k, n) with the order of its rows."""
+
+    def __init__(self, V: np.ndarray) -> None:
+        n, k = V.shape
+        self._F: np.ndarray | None = V
+        self._packed, self._spare = np.zeros((2, k, n), V.dtype)
+        self._rows = np.arange(n)
+        self._work = scratch(k, V.dtype)
+        self.pivots = np.empty(k, V.dtype)
+        self.largest: Any = 0.0
+
+    @property
+    def is_factored(self) -> bool:
+        return self._F is None
+
+    def set(self, F: np.ndarray) -> None:
+        self._F = F
+
+    def factor(self, s: int) -> None:
+        assert self._F is not None
+        self._spare[...] = self._F.T
+        self._factor_spare()
+
+    def step(self, s: int, parts: SumParts | MemoryParts) -> None:
+        """Multiply by the Jacobian of sequence ``s`` and factor."""
+        frame = self._packed, self._rows, self._spare
+        if isinstance(parts, SumParts):
+            matrices, lefts, rights, diagonal = parts
+            multiply_sum(matrices, lefts[s], rights[s], diagonal[s], *frame, self._work)
+        else:
+            matrices, lefts, output, forget = parts
+            multiply_memory(matrices, lefts[s], output[s], forget[s], *frame, *self._memory_scratch, self._work)
+        self._factor_spare()
+
+    @cached_property
+    def _memory_scratch(self) -> tuple[np.ndarray, np.ndarray]:
+        n = len(self._rows)
+        return np.empty((n // 2, n), self._spare.dtype), np.empty((n, n // 2), self._spare.dtype)
+
+    def _factor_spare(self) -> None:
+        self.pivots = np.empty_like(self.pivots)
+        self.largest = factor(self._spare, keys_of(self._spare), self._rows, self.pivots, self._work)
+        self._packed, self._spare, self._F = self._spare, self._packed, None
+
+    def basis(self) -> np.ndarray:
+        if self._F is not None:
+            return self._F
+        F = np.empty_like(self._packed)
+        unpack(self._packed, self._rows, F)
+        return F.T
+
+    def saved(self) -> tuple[Any, ...]:
+        return (None, self._packed.copy(), self._rows.copy()) if self._F is None else (self._F, None, None)
+
+    def restore(self, F: Any, packed: Any, rows: Any) -> None:
+        self._F = F
+        if F is None:
+            self._packed[...], self._rows[...] = packed, rows
+
+    def log_volumes(self) -> np.ndarray:
+        """Return log R_ii of the triangular factor of the frame, in float64."""
+        if self._packed.dtype == np.float64:
+            # squaring costs half of the digits: safe for the mild L of partial pivoting, checked all the same
+            (potrf,) = get_lapack_funcs(("potrf",), dtype=np.float64)
+            triangle, info = potrf(self._square(), lower=1, clean=0, overwrite_a=1)
+            diagonal = triangle.diagonal()
+            if info == 0 and diagonal.min() > _CHOLESKY_SAFE * diagonal.max():
+                return np.log(diagonal)
+        triangle = np.asarray(np.linalg.qr(self.basis(), mode="r"))
+        return np.log(np.abs(triangle.diagonal()).astype(np.float64))
+
+    def _square(self) -> np.ndarray:
+        """Return the lower triangle of F^T F, by columns; the order of the rows does not matter."""
+        k, n = self._packed.shape
+        if self._F is None and k == n:
+            L = self._packed.T.copy(order="F")
+            np.fill_diagonal(L, 1)
+            (lauum,) = get_lapack_funcs(("lauum",), dtype=L.dtype)
+            return lauum(L, lower=1, overwrite_c=1)[0]
+        (syrk,) = get_blas_funcs(("syrk",), dtype=np.float64)
+        return syrk(1.0, self.basis(), trans=1, lower=1)

@@ -1,0 +1,112 @@
+"""Recognise the Jacobians that structured kernels multiply, and lay their parts out for them."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from dynet.kernels.namespace import to_numpy
+
+
+class SumParts(NamedTuple):
+    """``diag(d) + sum_g diag(left_g) W_g diag(right_g)`` for each sequence."""
+
+    matrices: np.ndarray  # (gate, column, row)
+    lefts: np.ndarray  # (sequence, gate, n)
+    rights: np.ndarray  # (sequence, gate, n)
+    diagonal: np.ndarray  # (sequence, n), or (sequence, 0) where there is none
+
+
+class MemoryParts(NamedTuple):
+    """``dc' = f dc + M dh``, ``dh' = E dh + s dc'`` for each sequence."""
+
+    matrices: np.ndarray  # (1 + gate, column, row), E first
+    lefts: np.ndarray  # (sequence, 1 + gate, H)
+    output: np.ndarray  # s, (sequence, H)
+    forget: np.ndarray  # f, (sequence, H)
+
+
+class Layout:
+    """Turns Jacobians into parts; keeps the columns of matrices that do not change."""
+
+    def __init__(self, n_sequences: int, n: int, dtype: Any) -> None:
+        self._S, self._n, self._dtype = n_sequences, n, dtype
+        self._matrices: list[np.ndarray] = []  # as they were given: while they are held, their memory is theirs
+        self._columns = np.empty(0)
+        self._ones: np.ndarray = np.empty((0, 0, 0))
+
+    def parts_of(self, J: Any) -> SumParts | MemoryParts | None:
+        """Return the parts of a Jacobian, or None if it is of another kind."""
+        a, b = 0.0, 1.0
+        if hasattr(J, "parts") and hasattr(J, "a") and len(J.parts) == 1:  # a I + b J
+            a, b, J = J.a, J.b, J.parts[0]
+        terms = getattr(J, "terms", ())
+        if terms:
+            matrices = self._square_matrices(terms, self._n)
+            return None if matrices is None else self._sum(J, matrices, a, b)
+        if (a, b) == (0.0, 1.0) and getattr(J, "forget", None) is not None:
+            return self._memory(J)
+        return None
+
+    def _square_matrices(self, terms: Any, n: int) -> list[np.ndarray] | None:
+        """Return the matrices of a sum, or None if they are not all (n, n) and of the frame's dtype."""
+        matrices = [to_numpy(term.matrix) for term in terms]
+        fit = all(matrix.shape == (n, n) and matrix.dtype == self._dtype for matrix in matrices)
+        return matrices if fit else None
+
+    def _sum(self, J: Any, matrices: list[np.ndarray], a: float, b: float) -> SumParts:
+        lefts = self._rows([term.left for term in J.terms], self._n)
+        rights = self._rows([term.right for term in J.terms], self._n)
+        diagonal = np.empty((self._S, 0), self._dtype)
+        if J.diagonal is not None:
+            diagonal = self._row(J.diagonal, self._n)
+        if (a, b) != (0.0, 1.0):
+            lefts = b * lefts
+            diagonal = b * diagonal + a if diagonal.size else np.full((self._S, self._n), a, self._dtype)
+        return SumParts(self._columns_of(matrices, J.fixed), lefts, rights, diagonal)
+
+    def _memory(self, J: Any) -> MemoryParts | None:
+        E, M = getattr(J.E, "terms", ()), getattr(J.M, "terms", ())
+        gates, (H, odd) = (*E, *M), divmod(self._n, 2)
+        if odd or len(E) != 1 or not M or J.E.diagonal is not None or J.M.diagonal is not None:
+            return None
+        if any(term.left is None or term.right is not None for term in gates):
+            return None
+        matrices = self._square_matrices(gates, H)
+        if matrices is None:
+            return None
+        return MemoryParts(
+            self._columns_of(matrices, J.E.fixed and J.M.fixed),
+            self._rows([term.left for term in gates], H),
+            self._row(J.s, H),
+            self._row(J.forget, H),
+        )
+
+    def _row(self, given: Any, n: int) -> np.ndarray:
+        return np.ascontiguousarray(np.broadcast_to(to_numpy(given), (self._S, n)), dtype=self._dtype)
+
+    def _rows(self, given: list[Any], n: int) -> np.ndarray:
+        if all(one is None for one in given):
+            if self._ones.shape != (self._S, len(given), n):
+                self._ones = np.ones((self._S, len(given), n), self._dtype)
+            return self._ones
+        out = np.empty((self._S, len(given), n), self._dtype)
+        for g, one in enumerate(given):
+            out[:, g] = 1 if one is None else to_numpy(one)
+        return out
+
+    def _columns_of(self, matrices: list[np.ndarray], fixed: bool) -> np.ndarray:
+        """Return the matrices by columns; made anew unless they are fixed and the same as last time."""
+        same = len(matrices) == len(self._matrices) and all(map(_is_same_memory, matrices, self._matrices))
+        if not (same and fixed):
+            self._columns = np.stack([np.ascontiguousarray(matrix.T) for matrix in matrices])
+            self._matrices = matrices
+        return self._columns
+
+
+def _is_same_memory(a: np.ndarray, b: np.ndarray) -> bool:
+    if a is b:
+        return True
+    ours, theirs = a.__array_interface__, b.__array_interface__
+    return ours["data"] == theirs["data"] and a.strides == b.strides and a.shape == b.shape

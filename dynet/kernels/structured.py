@@ -1,0 +1,173 @@
+"""The steps of an LU frame: products with Jacobians that have structure, and the factorisation, without a temporary.
+
+The frame is ``P L``: row ``p`` of the unit lower triangle ``L`` belongs to unit ``rows[p]``. A product with a sum of
+gates, ``sum_g diag(left_g) W_g diag(right_g)``, then needs only the columns of the W_g in the order of ``rows``, and
+the zeros of L are skipped. All matrices are given by columns, ``A[column, row]``; ``packed`` is L with U above it.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numba import njit, uint64
+
+from dynet.kernels.blas import LETTERS, address, gemm, trmm
+from dynet.kernels.lu import OUTER, lu
+
+_FREE = {"nnan", "nsz", "contract", "reassoc"}
+_PANEL = 64
+
+
+class Scratch(NamedTuple):
+    """Memory and addresses that the kernels of one dtype and size work with."""
+
+    swaps: np.ndarray
+    inverse: np.ndarray
+    copy: np.ndarray
+    letters: np.ndarray
+    sizes: np.ndarray
+    scalars: np.ndarray
+    gemm_at: int
+    trmm_at: int
+
+
+def scratch(k: int, dtype: np.dtype[Any]) -> Scratch:
+    """Return what matrices of ``k`` columns need."""
+    return Scratch(
+        np.zeros(k, np.int64),
+        np.zeros((OUTER, OUTER), dtype),
+        np.zeros((k, OUTER), dtype),
+        LETTERS,
+        np.zeros(6, np.int32),
+        np.zeros(2, dtype),
+        address("gemm", dtype),
+        address("trmm", dtype),
+    )
+
+
+def keys_of(A: np.ndarray) -> np.ndarray:
+    """Return the memory of ``A`` as integers of its width, by which pivots are compared."""
+    return A.view(np.int64 if A.itemsize == 8 else np.int32)
+
+
+@njit(error_model="numpy", nogil=True, cache=True)
+def factor(A, keys, rows, pivots, work):  # type: ignore[no-untyped-def]
+    """Factor ``A`` in place and set ``rows``: row p of the result was row ``rows[p]``.
+
+    Writes the pivots and returns the largest entry of U.
+    """
+    lu(A, keys, work.swaps, work.inverse, work.copy, work.letters, work.sizes, work.scalars, work.gemm_at)
+    for i in range(len(rows)):
+        rows[i] = i
+    for i in range(A.shape[0]):
+        j = work.swaps[i]
+        rows[i], rows[j] = rows[j], rows[i]
+        pivots[i] = A[i, i]
+    return _largest(A)
+
+
+@njit(error_model="numpy", nogil=True, fastmath=_FREE, cache=True)
+def _largest(A):  # type: ignore[no-untyped-def]
+    top = abs(A[0, 0])
+    for column in range(A.shape[0]):
+        c = uint64(column)
+        for i in range(uint64(0), c + uint64(1)):
+            top = max(top, abs(A[c, i]))
+    return top
+
+
+@njit(error_model="numpy", nogil=True, cache=True)
+def multiply_sum(matrices, lefts, rights, diagonal, packed, rows, target, work):  # type: ignore[no-untyped-def]
+    """Write ``(diag(diagonal) + sum_g diag(left_g) W_g diag(right_g)) P L`` into ``target``.
+
+    ``matrices`` (gate, column, row), ``lefts`` and ``rights`` (gate, n), ``diagonal`` (n,) or empty.
+    """
+    n = packed.shape[0]
+    for p in range(n):
+        _combine(matrices, lefts, rights, rows[p], target, p)
+        if len(diagonal):
+            target[p, rows[p]] += diagonal[rows[p]]
+    trmm(work.trmm_at, work.letters, work.sizes, work.scalars, packed.ctypes.data, n, target.ctypes.data, n, n, n)
+
+
+@njit(error_model="numpy", nogil=True, fastmath=_FREE, cache=True)
+def _combine(matrices, lefts, rights, unit, target, p):  # type: ignore[no-untyped-def]
+    """Write column ``unit`` of the sum of gates into column ``p`` of ``target``."""
+    n = uint64(lefts.shape[1])
+    c, to = uint64(unit), uint64(p)
+    zero = uint64(0)
+    f = rights[0, c]
+    for i in range(zero, n):
+        target[to, i] = f * lefts[zero, i] * matrices[zero, c, i]
+    for gate in range(1, matrices.shape[0]):
+        g = uint64(gate)
+        f = rights[g, c]
+        for i in range(zero, n):
+            target[to, i] += f * lefts[g, i] * matrices[g, c, i]
+
+
+@njit(error_model="numpy", nogil=True, cache=True)
+def multiply_memory(matrices, lefts, output, forget, packed, rows, target, block, upper, work):  # type: ignore[no-untyped-def]
+    """Write the product for a cell with a memory (LSTM): ``dc' = f dc + M dh``, ``dh' = E dh + s dc'``.
+
+    ``matrices`` (1 + gate, column, row) with E first and ``lefts`` (1 + gate, H) its diagonals; ``output`` is s (H,),
+    ``forget`` f (H,). ``block`` (H, 2 H) and ``upper`` (2 H, H) are scratch.
+    """
+    n = packed.shape[0]
+    H = n // 2
+    # the rows of L that belong to h, in the order of L: row r of `upper` starts with zeros up to its position
+    first = np.empty(n + 1, np.int64)  # of those rows, how many stand above a position
+    count = 0
+    for p in range(n):
+        first[p] = count
+        if rows[p] < H:
+            _gate_column(matrices, lefts, output, rows[p], block, count)
+            count += 1
+    first[n] = count
+    for c in range(n):
+        r = 0
+        for p in range(n):
+            if rows[p] < H:
+                upper[c, r] = packed[c, p] if p > c else (1.0 if p == c else 0.0)
+                r += 1
+    at, item = target.ctypes.data, target.itemsize
+    for c in range(0, n, _PANEL):
+        width = min(_PANEL, n - c)
+        skip = first[c]
+        left, right = block.ctypes.data + skip * n * item, upper.ctypes.data + (c * H + skip) * item
+        gemm(work.gemm_at, work.letters, work.sizes, work.scalars, left, n, right, H, at + c * n * item, n,
+             n, width, H - skip, 1.0, 0.0)  # fmt: skip
+    for c in range(n):
+        for p in range(c, n):
+            i = rows[p] - H
+            if i >= 0:
+                kept = forget[i] * (packed[c, p] if p > c else packed.dtype.type(1))
+                target[c, H + i] += kept
+                target[c, i] += output[i] * kept
+
+
+@njit(error_model="numpy", nogil=True, fastmath=_FREE, cache=True)
+def _gate_column(matrices, lefts, output, unit, block, r):  # type: ignore[no-untyped-def]
+    """Write what unit ``unit`` of h does to the new (h, c) into column ``r`` of ``block``."""
+    H = uint64(lefts.shape[1])
+    c, to, zero = uint64(unit), uint64(r), uint64(0)
+    for i in range(zero, H):
+        block[to, H + i] = lefts[1, i] * matrices[1, c, i]
+    for gate in range(2, matrices.shape[0]):
+        g = uint64(gate)
+        for i in range(zero, H):
+            block[to, H + i] += lefts[g, i] * matrices[g, c, i]
+    for i in range(zero, H):
+        block[to, i] = lefts[zero, i] * matrices[zero, c, i] + output[i] * block[to, H + i]
+
+
+@njit(error_model="numpy", nogil=True, cache=True)
+def unpack(packed, rows, F):  # type: ignore[no-untyped-def]
+    """Write ``P L`` into ``F``, all by columns."""
+    for c in range(packed.shape[0]):
+        for p in range(c):
+            F[c, rows[p]] = 0
+        F[c, rows[c]] = 1
+        for p in range(c + 1, packed.shape[1]):
+            F[c, rows[p]] = packed[c, p]

@@ -1,0 +1,128 @@
+"""Steps of LU frames under structured Jacobians, held against the dense product and a Householder frame."""
+
+import numpy as np
+import pytest
+
+from dynet.kernels.frames import make_frame
+from dynet.kernels.structure import Layout, MemoryParts, SumParts
+from dynet.systems.operators import Affine, GatedCell, ScaledSum, Term, assemble
+
+DTYPES = [np.float64, np.float32]
+
+
+def make_sum(random, n, gates, *, diagonal, rights, dtype, batch=()):
+    terms = [
+        Term(
+            random.uniform(0.2, 1, (*batch, n)).astype(dtype),
+            (random.standard_normal((n, n)) / np.sqrt(n)).astype(dtype),
+            random.uniform(0.2, 1, (*batch, n)).astype(dtype) if rights else None,
+        )
+        for _ in range(gates)
+    ]
+    return ScaledSum(*terms, diagonal=random.uniform(0, 1, (*batch, n)).astype(dtype) if diagonal else None)
+
+
+def make_memory(random, n, dtype, batch=()):
+    H = n // 2
+    E, M = (make_sum(random, H, g, diagonal=False, rights=False, dtype=dtype, batch=batch) for g in (1, 3))
+    s, f = random.uniform(0.2, 1, (2, *batch, H)).astype(dtype)
+    return GatedCell(E, M, s, forget=f)
+
+
+KINDS = {
+    "one matrix": lambda r, n, d, b: make_sum(r, n, 1, diagonal=False, rights=False, dtype=d, batch=b),
+    "between diagonals": lambda r, n, d, b: make_sum(r, n, 1, diagonal=False, rights=True, dtype=d, batch=b),
+    "three gates": lambda r, n, d, b: make_sum(r, n, 3, diagonal=True, rights=False, dtype=d, batch=b),
+    "leaky": lambda r, n, d, b: Affine(0.3, 0.7, make_sum(r, n, 1, diagonal=False, rights=False, dtype=d, batch=b)),
+    "leaky gates": lambda r, n, d, b: Affine(0.3, 0.7, make_sum(r, n, 3, diagonal=True, rights=True, dtype=d, batch=b)),
+    "memory": make_memory,
+}
+
+
+def growth(frame, jacobians):
+    out = []
+    for J in jacobians:
+        frame.multiply(J)
+        frame.factor()
+        out.append(frame.collect())
+    return np.array(out)
+
+
+@pytest.mark.parametrize("batch", [(), (3,)])
+@pytest.mark.parametrize("n", [2, 10, 70, 134])
+@pytest.mark.parametrize("kind", KINDS)
+def test_structured_steps_grow_like_dense_householder_steps(kind, n, batch):
+    random = np.random.default_rng(n)
+    jacobians = [KINDS[kind](random, n, np.float64, batch) for _ in range(5)]
+    V = np.broadcast_to(np.linalg.qr(random.standard_normal((n, n)))[0], (*batch, n, n)).copy()
+    found = growth(make_frame("lu", V.copy()), jacobians)
+    expected = growth(make_frame("qr", V.copy()), [assemble(J) for J in jacobians])
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-9)
+    layout = Layout(3 if batch else 1, n, np.dtype(np.float64))
+    assert isinstance(layout.parts_of(jacobians[0]), MemoryParts if kind == "memory" else SumParts)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_float32_steps_stay_float32_and_keep_their_volumes(kind):
+    random = np.random.default_rng(3)
+    jacobians = [KINDS[kind](random, 40, np.float32, ()) for _ in range(4)]
+    frame = make_frame("lu", np.linalg.qr(random.standard_normal((40, 40)))[0].astype(np.float32))
+    found = growth(frame, jacobians)
+    assert frame.basis().dtype == np.float32
+    exact = [np.linalg.slogdet(assemble(J).astype(np.float64))[1] for J in jacobians]
+    np.testing.assert_allclose(found.sum(axis=1), exact, rtol=0, atol=40 * 40 * np.finfo(np.float32).eps)
+
+
+def test_weights_written_to_between_steps_are_followed_unless_declared_fixed():
+    random = np.random.default_rng(4)
+    n = 12
+    W = random.standard_normal((n, n))
+    frame = make_frame("lu", np.eye(n))
+    found, expected = [], []
+    for _ in range(4):
+        found.append(growth(frame, [ScaledSum(Term(None, W))])[0].sum())
+        expected.append(np.linalg.slogdet(W)[1])
+        W *= random.uniform(0.5, 2, (n, n))
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-10)
+
+
+def test_a_product_that_no_factorisation_followed_is_not_lost():
+    random = np.random.default_rng(5)
+    jacobians = [KINDS["three gates"](random, 9, np.float64, ()) for _ in range(6)]
+    frame, reference = make_frame("lu", np.eye(9)), make_frame("qr", np.eye(9))
+    total = np.zeros((2, 9))
+    for i, J in enumerate(jacobians):
+        for which, one in enumerate((frame, reference)):
+            one.multiply(J)
+            if i % 2:
+                one.factor()
+                total[which] += one.collect()
+    np.testing.assert_allclose(total[0], total[1], rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize("batch", [(), (2,)])
+def test_a_snapshot_of_a_packed_frame_repeats_the_run_to_the_last_bit(batch):
+    random = np.random.default_rng(6)
+    jacobians = [KINDS["memory"](random, 20, np.float64, batch) for _ in range(8)]
+    frame = make_frame("lu", np.broadcast_to(np.eye(20), (*batch, 20, 20)).copy())
+    growth(frame, jacobians[:3])
+    saved = frame.snapshot()
+    first = growth(frame, jacobians[3:])
+    frame.restore(saved)
+    np.testing.assert_array_equal(growth(frame, jacobians[3:]), first)
+
+
+def test_tensors_of_the_host_are_worked_on_where_they_lie():
+    torch = pytest.importorskip("torch")
+    random = np.random.default_rng(7)
+    jacobians = [KINDS["three gates"](random, 16, np.float64, ()) for _ in range(4)]
+    tensors = [
+        ScaledSum(
+            *(Term(torch.asarray(a), torch.asarray(W)) for a, W, _ in J.terms), diagonal=torch.asarray(J.diagonal)
+        )
+        for J in jacobians
+    ]
+    frame = make_frame("lu", torch.eye(16, dtype=torch.float64))
+    found = growth(frame, tensors)
+    assert isinstance(frame.basis(), torch.Tensor)
+    np.testing.assert_allclose(found, growth(make_frame("lu", np.eye(16)), jacobians), rtol=0, atol=1e-12)
