@@ -53,7 +53,7 @@ class CompiledEngine(Engine):
 
     def resume(self, saved: dict[str, np.ndarray]) -> None:
         self.interval = int(saved["interval"])
-        self._trajectory.start_from(saved["x"], saved["V"].astype(self._problem.frame.dtype))
+        self._trajectory.resume(saved["x"], saved["V"])
 
 
 def find_divergence(trajectory: Trajectory, problem: Problem, sequence: int, first: int, n_steps: int) -> None:
@@ -115,11 +115,6 @@ class Trajectory:
         frame: np.ndarray = self._V
         return frame
 
-    def start_from(self, x: np.ndarray, V: np.ndarray) -> None:
-        """Go on from a state (n,) and an orthonormal frame (n, k)."""
-        self.x = tuple(x) if isinstance(self.x, tuple) else np.ascontiguousarray(x)
-        self._V = np.ascontiguousarray(V)
-
     def save(self) -> Any:
         """Return what `restore` needs to come back here."""
         return self.x, self._V.copy()
@@ -128,6 +123,11 @@ class Trajectory:
         """Come back to what was saved."""
         x, V = saved
         self.x, self._V = x, V.copy()
+
+    def resume(self, x: np.ndarray, V: np.ndarray) -> None:
+        """Go on from another state (n,) and frame (n, k)."""
+        self.x = tuple(x) if isinstance(self.x, tuple) else np.ascontiguousarray(x)
+        self._V = np.ascontiguousarray(V)
 
 
 class _SmallTrajectory(Trajectory):
@@ -154,15 +154,16 @@ class _SmallTrajectory(Trajectory):
     def frame(self) -> np.ndarray:
         return np.array(self._V).T
 
-    def start_from(self, x: np.ndarray, V: np.ndarray) -> None:
-        super().start_from(x, V)
-        self._V = tuple(map(tuple, V.T))
-
     def save(self) -> Any:
         return self.x, self._V
 
     def restore(self, saved: Any) -> None:
         self.x, self._V = saved
+
+    def resume(self, x: np.ndarray, V: np.ndarray) -> None:
+        super().resume(x, V)
+        # numbers of the frame's own precision: the loop is compiled for what it is given first
+        self._V = tuple(map(tuple, np.asarray(V, self._scratch[0].dtype).T))
 
 
 def trajectory_of(problem: Problem, sequence: int) -> Trajectory:

@@ -47,7 +47,7 @@ class LaneEngine(Engine):
             self._lanes.restore(now)
             for s in np.flatnonzero(failed).tolist():
                 self._alone[s] = trajectory_of(self._problem, s)
-                self._alone[s].start_from(states[s], frames[s].T)
+                self._alone[s].resume(states[s], frames[s].T)
         for s, trajectory in self._alone.items():
             growth[s] = self._advance_alone(s, trajectory, first, n_steps)
         return growth
@@ -67,19 +67,20 @@ class LaneEngine(Engine):
         return states
 
     def saved(self) -> dict[str, np.ndarray]:
+        alone = sorted(self._alone)
+        trajectories = [self._alone[s] for s in alone]
         n, k = self._problem.frame.shape
-        alone = list(self._alone.values())
         return {
-            "lanes": self._lanes.save(),
             "interval": np.array(self.interval),
-            "alone": np.array(list(self._alone), dtype=np.int64),
-            "x": np.array([trajectory.x for trajectory in alone], self._problem.x0.dtype).reshape(-1, n),
-            "V": np.array([trajectory.frame() for trajectory in alone], self._problem.frame.dtype).reshape(-1, n, k),
+            "lanes": self._lanes.save(),
+            "alone": np.array(alone, dtype=np.int64),
+            "alone_x": np.array([trajectory.x for trajectory in trajectories]).reshape(-1, n),
+            "alone_V": np.array([trajectory.frame() for trajectory in trajectories]).reshape(-1, n, k),
         }
 
     def resume(self, saved: dict[str, np.ndarray]) -> None:
-        self._lanes.restore(saved["lanes"])
         self.interval = int(saved["interval"])
-        for s, x, V in zip(saved["alone"].tolist(), saved["x"], saved["V"], strict=True):
-            self._alone[s] = trajectory_of(self._problem, s)
-            self._alone[s].start_from(x, V)
+        self._lanes.restore(saved["lanes"])
+        self._alone = {int(s): trajectory_of(self._problem, int(s)) for s in saved["alone"]}
+        for i, trajectory in enumerate(self._alone.values()):
+            trajectory.resume(saved["alone_x"][i], saved["alone_V"][i])

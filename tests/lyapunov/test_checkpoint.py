@@ -242,7 +242,7 @@ KILLED_FROM_OUTSIDE = """
 import sys, time
 from dynet.lyapunov import checkpoint, checkpoint_file
 
-checkpoint.SECONDS_BETWEEN, write = 0.0, checkpoint_file.write
+checkpoint.SECONDS_BETWEEN, checkpoint._SHARE, write = 0.0, float("inf"), checkpoint_file.write
 
 
 def slow_write(*arguments):
@@ -257,7 +257,7 @@ KILLED_WHILE_IT_WRITES = """
 import os, signal, sys
 from dynet.lyapunov import checkpoint
 
-checkpoint.SECONDS_BETWEEN, replace, written = 0.0, os.replace, []
+checkpoint.SECONDS_BETWEEN, checkpoint._SHARE, replace, written = 0.0, float("inf"), os.replace, []
 
 
 def replace_or_die(*arguments):
