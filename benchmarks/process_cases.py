@@ -14,9 +14,9 @@ LINUX = Path("/proc/self/clear_refs").exists()
 
 IMPORT = """
 import time
-start = time.perf_counter()
+start = time.process_time()
 import numpy, dynet
-print(time.perf_counter() - start)
+print(time.process_time() - start)
 """
 
 FIRST_CALL = """
