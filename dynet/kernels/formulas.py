@@ -1,19 +1,23 @@
 """Tangent frames of small systems as tuples of columns: formulas without branches, for registers and lanes.
 
-Columns are kept orthogonal but not of unit length: with ``N_j`` the squared length of column j, an orthogonalisation
-multiplies the volume along it by the square root of N_j (new) / N_j (old), and the growth of many steps is one
-logarithm at their end. Lengths are brought back by powers of two, which round nothing.
+Columns are kept orthogonal but not of unit length: the growth of many steps is one logarithm of a length at their
+end. Lengths are brought back by powers of two, which round nothing.
+
+Up to three units the new columns come from cross products: nothing cancels in them. Gram and Schmidt would divide by
+the squared length of each earlier column; the division takes longer than all the rest, so it is by the one before,
+which has long been known. That makes column j longer by the growth of the squared lengths of the columns before it,
+which is taken off in the end (`taken_off`).
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from dynet.kernels.traced import half_exponent, in_type_of, root, select, traced, wide
+from dynet.kernels.traced import half_exponent, in_type_of, is_double, root, select, traced, vector, wide
 
 #: Squared lengths outside of the first range are brought back; outside of the second they are not trusted.
-_SHORT, _LONG = 1e-20, 1e20
-_LOST, _HUGE = 1e-200, 1e200
+_SHORT, _LONG = 1e-40, 1e40
+_LOST, _HUGE = 1e-150, 1e150
 
 Numbers = tuple[Any, ...]
 Frame = tuple[Numbers, ...]
@@ -62,13 +66,33 @@ def square(x: Numbers) -> Frame:
 
 
 def frame_product(V: Frame, J: Frame) -> Frame:
-    """Return ``J V``, J given by rows and V by columns."""
+    """Return ``J V``, J given by rows and V by columns, or by rows that are vectors."""
+    if not isinstance(V[0], tuple):
+        return tuple(dot(row, V) for row in J)
     return tuple(tuple(in_type_of(v[0], dot(row, v)) for row in J) for v in V)
 
 
 def frame_plus(V: Frame, a: Any, K: Frame) -> Frame:
     """Return ``V + a K``."""
+    if not isinstance(V[0], tuple):
+        return tuple(v + a * k for v, k in zip(V, K, strict=True))
     return tuple(state_plus(v, a, k) for v, k in zip(V, K, strict=True))
+
+
+def as_vectors(V: Frame) -> Frame:
+    """Return a frame by rows that are vectors, where that is faster: not for two units, which are done sooner."""
+    n, k = len(V[0]), len(V)
+    if n < 3 or k < 2 or not is_double(V[0][0]):
+        return V
+    width = 2 if k == 2 else 4 if k <= 4 else 8
+    return tuple(vector(tuple(v[i] for v in V), width) for i in range(n))
+
+
+def as_tuples(V: Frame, like: Frame) -> Frame:
+    """Return a frame by columns, as it was before `as_vectors`."""
+    if isinstance(V[0], tuple):
+        return V
+    return tuple(tuple(row[j] for row in V) for j in range(len(like)))
 
 
 def transposed(rows: Frame) -> Frame:
@@ -87,49 +111,60 @@ def zeros(V: Frame) -> Numbers:
 
 
 def orthogonalised(V: Frame, N: Numbers, tolerance: Any) -> tuple[Frame, Numbers, Any, Any]:
-    """Return the frame with orthogonal columns, their squared lengths, and whether they are sound and in range.
+    """Return the frame with orthogonal columns, their squared lengths, whether all is well, and whether it is sound.
 
-    They are sound if no squared pivot is below ``tolerance`` times another one or times its column as it came, and
-    all are of a size that can be computed with: then nothing was lost to rounding. ``N`` holds the squared lengths
-    after the factorisation before.
+    A frame is sound if no squared pivot is below ``tolerance`` times another one or times its column as it came, and
+    all lengths can be computed with: then nothing was lost to rounding. All is well if besides no column is so short
+    or long that it should be brought back. ``N`` holds the squared lengths after the factorisation before.
     """
     columns = [tuple(wide(entry) for entry in v) for v in V]
     before = [dot(v, v) for v in columns]
-    new, M = _orthogonal(columns, before)
-    k = len(new)
-    sound = (M[0] > _LOST) & (M[0] < _HUGE)
-    for i in range(k):
-        if i:
-            sound = sound & (M[i] > _LOST) & (M[i] < _HUGE) & (M[i] > tolerance * before[i])
-        for j in range(k):
-            if i != j:
-                sound = sound & (M[i] * N[j] > tolerance * (M[j] * N[i]))
-    in_range = M[0] > _SHORT
-    for length in M:
-        in_range = in_range & (length > _SHORT) & (length < _LONG)
-    return tuple(state_like(v, w) for v, w in zip(V, new, strict=True)), tuple(M), sound, in_range
+    new, M, excess = _orthogonal(columns, before, N)
+    shortest = longest = M[0]
+    for length in M[1:]:
+        shortest, longest = select(shortest < length, shortest, length), select(longest > length, longest, length)
+    is_kept = (shortest > _SHORT) & (longest < _LONG)
+    is_sound = (shortest > _LOST) & (longest < _HUGE)
+    for i in range(1, len(new)):
+        distinct = M[i] > tolerance * (before[i] * excess[i])
+        for j in range(i):
+            # M / N is the squared pivot times the excess; the smaller of two over the larger, multiplied out
+            a, b = M[i] * N[j] * excess[j], M[j] * N[i] * excess[i]
+            distinct = distinct & (a * b > tolerance * (a * a + b * b))
+        is_kept, is_sound = is_kept & distinct, is_sound & distinct
+    return tuple(state_like(v, w) for v, w in zip(V, new, strict=True)), tuple(M), is_kept, is_sound
 
 
-def _orthogonal(columns: list[Numbers], before: list[Any]) -> tuple[list[Numbers], list[Any]]:
-    """Return the columns of Gram and Schmidt, not normalised, and their squared lengths."""
+def _orthogonal(columns: list[Numbers], before: list[Any], N: Numbers) -> tuple[list[Numbers], list[Any], list[Any]]:
+    """Return the columns of Gram and Schmidt, not normalised, their squared lengths, and by what those are too long."""
     n, k = len(columns[0]), len(columns)
     first = columns[0]
-    if n == 2 and k == 2:
-        # what is orthogonal in the plane is known: only its length is computed, and nothing cancels in it
-        height = (first[0] * columns[1][1] - first[1] * columns[1][0]) / before[0]
-        return [first, (-(height * first[1]), height * first[0])], [before[0], height * height * before[0]]
-    if n == 3 and k in (2, 3):
-        second = _times(1.0 / before[0], _cross(_cross(first, columns[1]), first))
-        new, M = [first, second], [before[0], dot(second, second)]
-        if k == 3:
-            normal = _cross(first, second)
-            area = M[0] * M[1]
-            height = dot(normal, columns[2]) / area
-            new.append(_times(height, normal))
-            M.append(height * height * area)
-        return new, M
-    new, M = [first], [before[0]]
-    for j in range(1, k):
+    if not crosses(n, k):
+        return _gram_schmidt(columns, before)
+    inverse = 1.0 / N[0]
+    growth = before[0] * inverse
+    excess = [1.0, growth * growth]
+    if n == 2:
+        # what is orthogonal in the plane is known: only its length is computed
+        a, b = _times(inverse, first)
+        height = first[0] * columns[1][1] - first[1] * columns[1][0]
+        return [first, (-(height * b), height * a)], [before[0], height * height * (growth * inverse)], excess
+    second = _cross(_cross(first, columns[1]), _times(inverse, first))
+    new, M = [first, second], [before[0], dot(second, second)]
+    if k == 3:
+        normal, area = _cross(first, second), M[0] * M[1]
+        inverse = 1.0 / (N[0] * N[1])
+        height = dot(normal, _times(inverse, columns[2]))
+        growth = area * inverse
+        new.append(_times(height, normal))
+        M.append(height * height * area)
+        excess.append(growth * growth)
+    return new, M, excess
+
+
+def _gram_schmidt(columns: list[Numbers], before: list[Any]) -> tuple[list[Numbers], list[Any], list[Any]]:
+    new, M = [columns[0]], [before[0]]
+    for j in range(1, len(columns)):
         v = columns[j]
         inverses = [1.0 / M[m] for m in range(j)]
         for _ in range(2):  # the second pass removes what the first one left by rounding
@@ -138,7 +173,19 @@ def _orthogonal(columns: list[Numbers], before: list[Any]) -> tuple[list[Numbers
                 v = tuple(a - overlap * b for a, b in zip(v, new[m], strict=True))
         new.append(v)
         M.append(dot(v, v))
-    return new, M
+    return new, M, [1.0] * len(columns)
+
+
+def crosses(n: int, k: int) -> bool:
+    """Return whether orthogonal columns come from cross products, and are too long."""
+    return k > 1 and n <= 3
+
+
+def taken_off(V: Frame, logarithms: Numbers) -> Numbers:
+    """Return the growth of each column from the logarithms of the lengths."""
+    if not crosses(len(V[0]), len(V)):
+        return logarithms
+    return tuple(own - 2.0 * sum(logarithms[:j], 0.0) for j, own in enumerate(logarithms))
 
 
 def rescaled(V: Frame, N: Numbers, E: Numbers) -> tuple[Frame, Numbers, Numbers]:
@@ -172,6 +219,9 @@ combine_tuple: Any = traced(frame_plus, contract=True)
 orthogonalise_tuple: Any = traced(orthogonalised, contract=True)
 rescale_tuple: Any = traced(rescaled)
 normalise_tuple: Any = traced(normalised)
+pack_frame: Any = traced(as_vectors)
+unpack_frame: Any = traced(as_tuples)
+growth_tuple: Any = traced(taken_off)
 ones_tuple: Any = traced(ones)
 zeros_tuple: Any = traced(zeros)
 mark_lane: Any = traced(marked)

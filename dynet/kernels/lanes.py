@@ -7,7 +7,6 @@ Whatever the lanes do, they do without branches; a lane in which a branch would 
 
 from __future__ import annotations
 
-from math import log
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -24,6 +23,7 @@ from dynet.kernels.formulas import (
     rescale_tuple,
     zeros_tuple,
 )
+from dynet.kernels.qr import add_growth
 from dynet.kernels.small import input_row
 from dynet.kernels.traced import as_intrinsic, load_tuple, peek, poke
 
@@ -31,7 +31,6 @@ from dynet.kernels.traced import as_intrinsic, load_tuple, peek, poke
 LANES = 16
 #: Factorisations after which lengths are brought back, when each step is factored.
 _BETWEEN_RESCALINGS = 4
-_LN2 = log(2.0)
 #: Arrays are not counted: calls that count would keep the lanes from becoming vectors, and no array is made here.
 _OPTIONS: dict[str, Any] = {"error_model": "numpy", "nogil": True, "_nrt": False}
 
@@ -121,7 +120,7 @@ def _factor(piece, x, V, tolerance):  # type: ignore[no-untyped-def]
     for lane in range(LANES):
         W = peek(piece, rows.frame * LANES + lane, LANES, V)
         N = peek(piece, rows.lengths * LANES + lane, LANES, ones_tuple(V))
-        W, N, sound, _ = orthogonalise_tuple(W, N, tolerance)
+        W, N, _, sound = orthogonalise_tuple(W, N, tolerance)
         poke(piece, rows.frame * LANES + lane, LANES, W)
         poke(piece, rows.lengths * LANES + lane, LANES, N)
         mark = rows.mark * LANES + lane
@@ -152,8 +151,9 @@ def _settle(piece, x, V, n_steps, growth, failed):  # type: ignore[no-untyped-de
         bad = piece[rows.mark * LANES + lane] != 0.0
         for i in range(len(x)):
             bad = bad or not np.isfinite(piece[i * LANES + lane])
+        growth[lane] = 0.0
+        add_growth(V, N, E, growth[lane])
         for j in range(len(V)):
-            growth[lane, j] = 0.5 * log(N[j]) + _LN2 * E[j]
             bad = bad or not np.isfinite(growth[lane, j])
         failed[lane] = bad
         poke(piece, rows.frame * LANES + lane, LANES, normalise_tuple(W, N))

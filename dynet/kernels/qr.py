@@ -13,8 +13,17 @@ import numpy as np
 from numba import njit
 
 from dynet.kernels import rk
-from dynet.kernels.formulas import normalise_tuple, ones_tuple, orthogonalise_tuple, rescale_tuple, zeros_tuple
-from dynet.kernels.small import input_row, orthonormalise, orthonormalise_plain
+from dynet.kernels.formulas import (
+    growth_tuple,
+    normalise_tuple,
+    ones_tuple,
+    orthogonalise_tuple,
+    pack_frame,
+    rescale_tuple,
+    unpack_frame,
+    zeros_tuple,
+)
+from dynet.kernels.small import input_row, orthonormalise, orthonormalise_plain, tuple_setitem
 from dynet.kernels.traced import peek, poke
 
 # a product of pivots is turned into a logarithm before it can leave this range
@@ -78,26 +87,28 @@ def _tuple_block(tangent: Any) -> Any:
         since = 0
         N = ones_tuple(V)
         E = zeros_tuple(V)
+        F = pack_frame(V)
         for s in range(n_steps):
             u = input_row(inputs, 0, first + s)
-            x, V = tangent(f, df, (first + s) * dt, x, V, (V, V, V), u, p, dt)
+            x, F = tangent(f, df, (first + s) * dt, x, F, (F, F, F), u, p, dt)
             since += 1
             if since == interval or s == n_steps - 1:
                 since = 0
-                W, M, sound, in_range = orthogonalise_tuple(V, N, tolerance)
-                if sound:
-                    V = W
+                W = unpack_frame(F, V)
+                V, M, well, sound = orthogonalise_tuple(W, N, tolerance)
+                if well:
                     N = M
-                    if not in_range:
-                        V, N, E = rescale_tuple(V, N, E)
+                elif sound:
+                    V, N, E = rescale_tuple(V, M, E)
                 else:
-                    poke(columns, 0, 1, normalise_tuple(V, N))
-                    worst = min(worst, _careful(columns, pivots, growth, N, E))
+                    poke(columns, 0, 1, normalise_tuple(W, N))
+                    add_growth(V, N, E, growth)
+                    worst = min(worst, _careful(columns, pivots, growth))
                     V = peek(columns, 0, 1, V)
                     N = ones_tuple(V)
                     E = zeros_tuple(V)
-        for j in range(len(V)):
-            growth[j] += 0.5 * log(N[j]) + _LN2 * E[j]
+                F = pack_frame(V)
+        add_growth(V, N, E, growth)
         return x, normalise_tuple(V, N), _resolution(x, growth, worst)
 
     return spectrum_block
@@ -117,12 +128,23 @@ def _resolution(x, growth, worst):  # type: ignore[no-untyped-def]
     return worst
 
 
+@njit(error_model="numpy", nogil=True)
+def add_growth(V, N, E, growth):  # type: ignore[no-untyped-def]
+    """Add the growth that lengths and exponents tell."""
+    logarithms = N
+    for j in range(len(V)):
+        logarithms = tuple_setitem(logarithms, j, 0.5 * log(N[j]) + _LN2 * E[j])
+    logarithms = growth_tuple(V, logarithms)
+    for j in range(len(V)):
+        growth[j] += logarithms[j]
+
+
 @njit(error_model="numpy", nogil=True, cache=True)
-def _careful(columns, pivots, growth, N, E):  # type: ignore[no-untyped-def]
-    """Factor columns that may be lost to rounding; settle the growth up to here."""
+def _careful(columns, pivots, growth):  # type: ignore[no-untyped-def]
+    """Factor columns that may be lost to rounding."""
     worst = orthonormalise_plain(columns.T, pivots)
     for j in range(pivots.shape[0]):
-        growth[j] += log(pivots[j]) + 0.5 * log(N[j]) + _LN2 * E[j]
+        growth[j] += np.log(pivots[j])
     return worst
 
 

@@ -153,7 +153,7 @@ def _array_rows(J: Any, V: Any) -> Any:
 
 
 def _array_rows_definition(J: Any, V: Any) -> Any:
-    n = len(V[0])
+    n = len(V[0]) if isinstance(V[0], types.BaseTuple) else len(V)
     entry_kind = J.dtype if isinstance(J.dtype, types.Float) else types.float64
     kind = types.UniTuple(types.UniTuple(entry_kind, n), n)
 

@@ -12,13 +12,28 @@ import math
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import numpy as np
 from llvmlite import ir
 from numba import types
-from numba.extending import intrinsic
+from numba.extending import intrinsic, models, register_model
 
-_DOUBLE, _INT64 = ir.DoubleType(), ir.IntType(64)
+_DOUBLE, _INT32, _INT64 = ir.DoubleType(), ir.IntType(32), ir.IntType(64)
 #: Bits of 1.5 * 2^52: a small integer added to them is that integer in floating point.
 _SHIFT_BITS, _SHIFT = 0x4338000000000000, 6755399441055744.0
+
+
+class Vector(types.Type):
+    """Several numbers that a processor computes with at once; plain Python uses arrays in their place."""
+
+    def __init__(self, width: int) -> None:
+        self.width = width
+        super().__init__(name=f"vector of {width}")
+
+
+@register_model(Vector)
+class _VectorModel(models.PrimitiveModel):
+    def __init__(self, manager: Any, kind: Vector) -> None:
+        super().__init__(manager, kind, ir.VectorType(_DOUBLE, kind.width))
 
 
 class Condition:
@@ -32,7 +47,7 @@ class Condition:
 
 
 class Number:
-    """A symbol for a floating point number: its operations are written down by an LLVM builder.
+    """A symbol for a floating point number, or a vector of them: its operations are written down by an LLVM builder.
 
     Constants take the precision of the symbol they meet; of two symbols the more precise one decides.
     """
@@ -51,11 +66,26 @@ class Number:
         return self._new((self.builder.fpext if widen else self.builder.fptrunc)(self.value, kind))
 
     def _pair(self, other: Any) -> tuple[Any, Any]:
+        kind = self.value.type
         if not isinstance(other, Number):
-            return self.value, ir.Constant(self.value.type, float(other))
-        if self.value.type == other.value.type:
+            return self.value, ir.Constant(kind, [float(other)] * kind.count if _is_vector(kind) else float(other))
+        if kind == other.value.type:
             return self.value, other.value
+        if _is_vector(kind):
+            return self.value, other._spread(kind)
+        if _is_vector(other.value.type):
+            return self._spread(other.value.type), other.value
         return self.to(_DOUBLE).value, other.to(_DOUBLE).value
+
+    def _spread(self, kind: Any) -> Any:
+        """Return a vector with the number in every place."""
+        places = ir.Constant(ir.VectorType(_INT32, kind.count), [0] * kind.count)
+        undefined = ir.Constant(kind, ir.Undefined)
+        one = self.builder.insert_element(undefined, self.to(_DOUBLE).value, ir.Constant(_INT32, 0))
+        return self.builder.shuffle_vector(one, undefined, places)
+
+    def __getitem__(self, place: int) -> Number:
+        return self._new(self.builder.extract_element(self.value, ir.Constant(_INT32, place)))
 
     def _do(self, operation: Any, other: Any, *, swap: bool = False) -> Number:
         a, b = self._pair(other)
@@ -100,9 +130,29 @@ def wide(x: Any) -> Any:
     return x.to(_DOUBLE) if isinstance(x, Number) else x
 
 
+def is_double(x: Any) -> bool:
+    """Return whether a number is in double precision."""
+    return not isinstance(x, Number) or x.value.type == _DOUBLE
+
+
 def in_type_of(like: Any, x: Any) -> Any:
     """Return ``x`` in the precision of ``like``."""
     return x.to(like.value.type) if isinstance(x, Number) and isinstance(like, Number) else x
+
+
+def vector(numbers: tuple[Any, ...], width: int) -> Any:
+    """Return numbers as a vector, filled up with zeros."""
+    if not isinstance(numbers[0], Number):
+        return np.array([*numbers, *[0.0] * (width - len(numbers))])
+    b = numbers[0].builder
+    value = ir.Constant(ir.VectorType(_DOUBLE, width), [0.0] * width)
+    for place, number in enumerate(numbers):
+        value = b.insert_element(value, number.to(_DOUBLE).value, ir.Constant(_INT32, place))
+    return numbers[0]._new(value)
+
+
+def _is_vector(kind: Any) -> bool:
+    return isinstance(kind, ir.VectorType)
 
 
 def root(x: Any) -> Any:
@@ -184,6 +234,8 @@ def _stand_in(builder: Any, t: Any) -> Any:
         return tuple(_stand_in(builder, e) for e in t)
     if isinstance(t, types.Boolean):
         return Condition(builder, ir.Constant(ir.IntType(1), 1))
+    if isinstance(t, Vector):
+        return Number(builder, ir.Constant(ir.VectorType(_DOUBLE, t.width), [1.0] * t.width))
     return Number(builder, ir.Constant(ir.FloatType() if t == types.float32 else _DOUBLE, 1.0))
 
 
@@ -193,6 +245,8 @@ def _unpack(context: Any, builder: Any, t: Any, value: Any, flags: tuple[str, ..
         return tuple(_unpack(context, builder, e, v, flags) for e, v in zip(t, entries, strict=True))
     if isinstance(t, types.Boolean):
         return Condition(builder, value)
+    if isinstance(t, Vector):
+        return Number(builder, value, flags)
     kind = types.float32 if t == types.float32 else types.float64
     return Number(builder, context.cast(builder, value, t, kind), flags)
 
@@ -202,7 +256,10 @@ def _numba_type(result: Any) -> Any:
         return types.Tuple([_numba_type(entry) for entry in result])
     if isinstance(result, Condition):
         return types.boolean
-    return types.float32 if isinstance(result, Number) and result.value.type == ir.FloatType() else types.float64
+    kind = result.value.type if isinstance(result, Number) else _DOUBLE
+    if _is_vector(kind):
+        return Vector(kind.count)
+    return types.float32 if kind == ir.FloatType() else types.float64
 
 
 def _pack(context: Any, builder: Any, t: Any, result: Any) -> Any:

@@ -58,17 +58,57 @@ def compiled_product(V, J):
 def test_columns_become_orthogonal_with_the_pivots_of_numpy(n, k, seed, spread):
     A = frame(seed, n, k, spread)
     for orthogonalise in (formulas.orthogonalised, compiled_orthogonalise):
-        V, N, sound, _ = orthogonalise(columns(A), (1.0,) * k, EPS)
+        V, N, _, sound = orthogonalise(columns(A), (1.0,) * k, EPS)
         W, lengths = matrix(V), np.sqrt(N)
         Q, R = np.linalg.qr(A)
         pivots = np.abs(R.diagonal())
         assert sound
-        np.testing.assert_allclose(lengths, pivots, rtol=1e-13 * np.linalg.cond(A) + 1e-14)
+        growth = formulas.taken_off(columns(A), tuple(np.log(lengths)))
+        np.testing.assert_allclose(growth, np.log(pivots), rtol=0, atol=1e-13 * np.linalg.cond(A) + 1e-14)
         np.testing.assert_allclose(np.linalg.norm(W, axis=0), lengths, rtol=1e-13)
         unit = W / lengths
         np.testing.assert_allclose(unit.T @ unit, np.eye(k), rtol=0, atol=1e-13)
         # the same flag, each column on the side of the column it came from
         np.testing.assert_allclose(unit, Q * np.sign(R.diagonal()), rtol=0, atol=1e-13 * np.linalg.cond(A) + 1e-14)
+
+
+@pytest.mark.parametrize(("n", "k"), SHAPES)
+@settings(max_examples=5)
+@given(seed=seeds)
+def test_the_growth_of_many_factorisations_is_told_by_the_last_lengths(n, k, seed):
+    random = np.random.default_rng(seed)
+    A = frame(seed, n, k, 0.0)
+    V, N = columns(A), tuple(np.sum(A**2, axis=0))
+    V, N = columns(A / np.sqrt(N)), (1.0,) * k
+    V, N, *_ = compiled_orthogonalise(V, N, EPS)
+    Q, total = np.linalg.qr(matrix(V))[0], formulas.taken_off(V, tuple(0.5 * np.log(N)))
+    total = -np.array(total)
+    E = (0.0,) * k
+    for step in range(40):
+        J = random.standard_normal((n, n))
+        V, N, *_ = compiled_orthogonalise(columns(J @ matrix(V)), N, EPS)
+        if step % 7 == 0:
+            V, N, E = compiled_rescale(V, N, E)
+        Q, R = np.linalg.qr(J @ Q)
+        total += np.log(np.abs(R.diagonal()))
+    logarithms = tuple(0.5 * np.log(N) + np.log(2) * np.array(E))
+    np.testing.assert_allclose(formulas.taken_off(V, logarithms), total, rtol=0, atol=1e-8)
+
+
+@pytest.mark.parametrize(("n", "k"), [(3, 2), (3, 3), (4, 4), (6, 5)])
+def test_frames_of_vectors_do_what_frames_of_columns_do(n, k):
+    @njit
+    def by_vectors(V, a, J):
+        F = formulas.pack_frame(V)
+        return formulas.unpack_frame(formulas.combine_tuple(F, a, formulas.product_tuple(F, J)), V)
+
+    random = np.random.default_rng(n * k)
+    J, A = random.standard_normal((n, n)), random.standard_normal((n, k))
+    rows, V = tuple(map(tuple, J.tolist())), columns(A)
+    F = formulas.as_vectors(V)
+    by_hand = formulas.as_tuples(formulas.frame_plus(F, 0.3, formulas.frame_product(F, rows)), V)
+    for found in (by_vectors(V, 0.3, rows), by_hand):
+        np.testing.assert_allclose(matrix(found), A + 0.3 * J @ A, rtol=0, atol=1e-14)
 
 
 @settings(max_examples=30)
@@ -80,7 +120,7 @@ def test_columns_that_rounding_may_have_spoilt_are_not_called_sound(seed, n, rat
     A[:, 1] = A[:, 0] + ratio * A[:, 1] if shear else ratio * A[:, 1]
     for orthogonalise in (formulas.orthogonalised, compiled_orthogonalise):
         with np.errstate(all="ignore"):
-            assert not orthogonalise(columns(A), (1.0,) * n, EPS)[2]
+            assert not orthogonalise(columns(A), (1.0,) * n, EPS)[3]
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, 0.0, 1e-150, 1e150])
@@ -90,7 +130,7 @@ def test_what_cannot_be_computed_with_is_not_sound(n, bad):
     A[0, 0] = bad
     for orthogonalise in (formulas.orthogonalised, compiled_orthogonalise):
         with np.errstate(all="ignore"):
-            assert not orthogonalise(columns(A), (1.0,) * n, EPS)[2]
+            assert not orthogonalise(columns(A), (1.0,) * n, EPS)[3]
 
 
 @settings(max_examples=40)
