@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from dynet.kernels.traced import half_exponent, in_type_of, is_double, root, select, traced, vector, wide
+from dynet.kernels.traced import half_exponent, in_type_of, is_double, plus_product, root, select, traced, vector, wide
 
 #: Squared lengths outside of the first range are brought back; outside of the second they are not trusted.
 _SHORT, _LONG = 1e-40, 1e40
@@ -49,7 +49,12 @@ def state_like(x: Numbers, y: Numbers) -> Numbers:
 
 def state_plus(x: Numbers, a: Any, k: Numbers) -> Numbers:
     """Return ``x + a k``."""
-    return tuple(in_type_of(entry, entry + a * slope) for entry, slope in zip(x, k, strict=True))
+    return tuple(in_type_of(entry, plus_product(entry, a, slope)) for entry, slope in zip(x, k, strict=True))
+
+
+def entry_plus(x: Any, a: Any, k: Any) -> Any:
+    """Return ``x + a k``."""
+    return plus_product(x, a, k)
 
 
 def state_mean_slope(a: Any, b: Any, width: Any) -> Any:
@@ -77,6 +82,34 @@ def frame_plus(V: Frame, a: Any, K: Frame) -> Frame:
     if not isinstance(V[0], tuple):
         return tuple(v + a * k for v, k in zip(V, K, strict=True))
     return tuple(state_plus(v, a, k) for v, k in zip(V, K, strict=True))
+
+
+def frame_runge_kutta(V: Frame, J1: Frame, J2: Frame, J3: Frame, J4: Frame, h: Any) -> Frame:
+    """Return the frame after one step of the classical Runge-Kutta method; J are the Jacobians of the stages."""
+    if isinstance(V[0], tuple):
+        K1 = frame_product(V, J1)
+        K2 = frame_product(frame_plus(V, 0.5 * h, K1), J2)
+        K3 = frame_product(frame_plus(V, 0.5 * h, K2), J3)
+        K4 = frame_product(frame_plus(V, h, K3), J4)
+        out = frame_plus(frame_plus(V, h / 6.0, K1), h / 3.0, K2)
+        return frame_plus(frame_plus(out, h / 3.0, K3), h / 6.0, K4)
+    # one trajectory waits for every product: the sums are made on the way, and the slopes are read from the stages
+    S2 = _stage(V, 0.5 * h, J1, V)
+    S3 = _stage(V, 0.5 * h, J2, S2)
+    S4 = _stage(V, h, J3, S3)
+    third = 1.0 / 3.0
+    sums = tuple(third * ((b + d - v) + 2.0 * c) for v, b, c, d in zip(V, S2, S3, S4, strict=True))
+    return _stage(sums, h / 6.0, J4, S4)
+
+
+def _stage(V: Frame, a: Any, J: Frame, S: Frame) -> Frame:
+    """Return ``V + a J S`` for frames by rows."""
+    rows = []
+    for v, row in zip(V, J, strict=True):
+        for slope, entry in zip(row, S, strict=True):
+            v = v + (a * slope) * entry
+        rows.append(v)
+    return tuple(rows)
 
 
 def as_vectors(V: Frame) -> Frame:
@@ -114,25 +147,29 @@ def orthogonalised(V: Frame, N: Numbers, tolerance: Any) -> tuple[Frame, Numbers
     """Return the frame with orthogonal columns, their squared lengths, whether all is well, and whether it is sound.
 
     A frame is sound if no squared pivot is below ``tolerance`` times another one or times its column as it came, and
-    all lengths can be computed with: then nothing was lost to rounding. All is well if besides no column is so short
-    or long that it should be brought back. ``N`` holds the squared lengths after the factorisation before.
+    all lengths can be computed with: then nothing was lost to rounding. All is well if that can be seen at a glance,
+    and no column is so short or long that it should be brought back. ``N`` holds the squared lengths after the
+    factorisation before.
     """
     columns = [tuple(wide(entry) for entry in v) for v in V]
     before = [dot(v, v) for v in columns]
     new, M, excess = _orthogonal(columns, before, N)
+    k = len(new)
     shortest = longest = M[0]
     for length in M[1:]:
         shortest, longest = select(shortest < length, shortest, length), select(longest > length, longest, length)
-    is_kept = (shortest > _SHORT) & (longest < _LONG)
+    # M / N is the squared pivot times the excess. Pivots within these bounds are sound without another look
+    low = root(tolerance)
+    is_well = (shortest > _SHORT) & (longest < _LONG) & (M[0] > low * N[0]) & (low * M[0] < N[0])
     is_sound = (shortest > _LOST) & (longest < _HUGE)
-    for i in range(1, len(new)):
-        distinct = M[i] > tolerance * (before[i] * excess[i])
+    for i in range(1, k):
+        is_well = is_well & (low * before[i] < N[i]) & (M[i] > (low * N[i]) * excess[i])
+        is_sound = is_sound & (M[i] > tolerance * (before[i] * excess[i]))
         for j in range(i):
-            # M / N is the squared pivot times the excess; the smaller of two over the larger, multiplied out
+            # the smaller of two pivots over the larger, multiplied out
             a, b = M[i] * N[j] * excess[j], M[j] * N[i] * excess[i]
-            distinct = distinct & (a * b > tolerance * (a * a + b * b))
-        is_kept, is_sound = is_kept & distinct, is_sound & distinct
-    return tuple(state_like(v, w) for v, w in zip(V, new, strict=True)), tuple(M), is_kept, is_sound
+            is_sound = is_sound & (a * b > tolerance * (a * a + b * b))
+    return tuple(state_like(v, w) for v, w in zip(V, new, strict=True)), tuple(M), is_well, is_sound
 
 
 def _orthogonal(columns: list[Numbers], before: list[Any], N: Numbers) -> tuple[list[Numbers], list[Any], list[Any]]:
@@ -211,11 +248,13 @@ def marked(mark: Any, fine: Any) -> Any:
 
 like_tuple: Any = traced(state_like)
 plus_scaled_tuple: Any = traced(state_plus)
+plus_scaled_entry: Any = traced(entry_plus)
 over_width: Any = traced(state_mean_slope)
 square_tuple: Any = traced(square)
 as_columns: Any = traced(transposed)
 product_tuple: Any = traced(frame_product, contract=True)
 combine_tuple: Any = traced(frame_plus, contract=True)
+runge_kutta_tuple: Any = traced(frame_runge_kutta, contract=True)
 orthogonalise_tuple: Any = traced(orthogonalised, contract=True)
 rescale_tuple: Any = traced(rescaled)
 normalise_tuple: Any = traced(normalised)

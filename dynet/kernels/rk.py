@@ -14,7 +14,7 @@ from numba import njit, types
 from numba.extending import overload
 
 from dynet.kernels.formulas import as_columns, like_tuple, over_width, square_tuple
-from dynet.kernels.small import combine, like_state, plus_scaled, product, shifted, tuple_setitem
+from dynet.kernels.small import combine, like_state, plus_scaled, product, runge_kutta_frame, shifted, tuple_setitem
 
 # inlined before compilation: an array that crosses a call boundary costs two atomic operations
 _inline = njit(error_model="numpy", inline="always")
@@ -67,30 +67,15 @@ def rk4_step(f, t, x, u, p, dt):  # type: ignore[no-untyped-def]
 
 @_inline
 def rk4_tangent(f, df, t, x, V, scratch, u, p, dt):  # type: ignore[no-untyped-def]
-    out, K, stage = scratch
     half = 0.5 * dt
-    k1 = f(t, x, u, p)
-    K = product(V, df(t, x, u, p), K)
-    out = combine(V, dt / 6, K, out)
-    stage = combine(V, half, K, stage)
-
+    k1, J1 = f(t, x, u, p), df(t, x, u, p)
     x2 = plus_scaled(x, half, k1)
-    k2 = f(t + half, x2, u, p)
-    K = product(stage, df(t + half, x2, u, p), K)
-    out = combine(out, dt / 3, K, out)
-    stage = combine(V, half, K, stage)
-
+    k2, J2 = f(t + half, x2, u, p), df(t + half, x2, u, p)
     x3 = plus_scaled(x, half, k2)
-    k3 = f(t + half, x3, u, p)
-    K = product(stage, df(t + half, x3, u, p), K)
-    out = combine(out, dt / 3, K, out)
-    stage = combine(V, dt, K, stage)
-
+    k3, J3 = f(t + half, x3, u, p), df(t + half, x3, u, p)
     x4 = plus_scaled(x, dt, k3)
-    k4 = f(t + dt, x4, u, p)
-    K = product(stage, df(t + dt, x4, u, p), K)
-    out = combine(out, dt / 6, K, out)
-    return _rk4_sum(x, dt, k1, k2, k3, k4), out
+    k4, J4 = f(t + dt, x4, u, p), df(t + dt, x4, u, p)
+    return _rk4_sum(x, dt, k1, k2, k3, k4), runge_kutta_frame(V, J1, J2, J3, J4, dt, scratch)
 
 
 @_inline

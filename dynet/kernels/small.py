@@ -5,6 +5,7 @@ Each overloaded helper stands twice: as plain Python, which says what it does, a
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,11 +15,21 @@ from numba.core.imputils import impl_ret_borrowed
 from numba.cpython.unsafe.tuple import tuple_setitem as _tuple_setitem
 from numba.extending import overload
 
-from dynet.kernels.formulas import combine_tuple, like_tuple, plus_scaled_tuple, product_tuple
+from dynet.kernels.formulas import (
+    combine_tuple,
+    like_tuple,
+    plus_scaled_entry,
+    plus_scaled_tuple,
+    product_tuple,
+    runge_kutta_tuple,
+)
 from dynet.kernels.traced import as_intrinsic
 
 #: Above this size BLAS and LAPACK beat plain loops.
 PLAIN_LOOPS_UP_TO = 16
+
+#: Helpers are part of the loops that call them, however long they are.
+_overload = partial(overload, jit_options={"forceinline": True})
 
 tuple_setitem: Any = _tuple_setitem  # an intrinsic: its signature is not the one that Python sees
 
@@ -31,7 +42,7 @@ def like_state(y: Any, x: Any) -> Any:
     return tuple(y) if isinstance(x, tuple) else np.asarray(y, dtype=x.dtype)
 
 
-@overload(like_state)
+@_overload(like_state)
 def _like_state(y, x):  # type: ignore[no-untyped-def]
     if isinstance(x, types.BaseTuple):
         return lambda y, x: like_tuple(x, y)
@@ -53,7 +64,7 @@ def shifted(x: Any, i: int, h: float) -> Any:
     return like_state(moved, x)
 
 
-@overload(shifted)
+@_overload(shifted)
 def _shifted(x, i, h):  # type: ignore[no-untyped-def]
     if isinstance(x, types.BaseTuple):
         return lambda x, i, h: tuple_setitem(x, i, x[i] + h)
@@ -71,7 +82,7 @@ def plus_scaled(x: Any, a: float, k: Any) -> Any:
     return like_state([entry + a * slope for entry, slope in zip(x, k, strict=True)], x)
 
 
-@overload(plus_scaled)
+@_overload(plus_scaled)
 def _plus_scaled(x, a, k):  # type: ignore[no-untyped-def]
     if isinstance(x, types.BaseTuple):
         return lambda x, a, k: plus_scaled_tuple(x, a, k)
@@ -79,7 +90,7 @@ def _plus_scaled(x, a, k):  # type: ignore[no-untyped-def]
     def add_array(x, a, k):  # type: ignore[no-untyped-def]
         out = np.empty_like(x)
         for i in range(x.shape[0]):
-            out[i] = x[i] + a * k[i]
+            out[i] = plus_scaled_entry(x[i], a, k[i])
         return out
 
     return add_array
@@ -127,7 +138,7 @@ def product(V: Any, J: Any, out: Any) -> Any:
     return multiply(J, V, out)
 
 
-@overload(product)
+@_overload(product)
 def _product(V, J, out):  # type: ignore[no-untyped-def]
     if not isinstance(V, types.BaseTuple):
         return lambda V, J, out: multiply(J, V, out)
@@ -141,11 +152,41 @@ def combine(V: Any, a: float, K: Any, out: Any) -> Any:
     return combine_tuple(V, a, K) if isinstance(V, tuple) else add_scaled(V, a, K, out)
 
 
-@overload(combine)
+@_overload(combine)
 def _combine(V, a, K, out):  # type: ignore[no-untyped-def]
     if isinstance(V, types.BaseTuple):
         return lambda V, a, K, out: combine_tuple(V, a, K)
     return lambda V, a, K, out: add_scaled(V, a, K, out)
+
+
+def runge_kutta_frame(V: Any, J1: Any, J2: Any, J3: Any, J4: Any, h: float, scratch: Any) -> Any:
+    """Return the frame after a classical Runge-Kutta step with these Jacobians; arrays are written into ``scratch``."""
+
+
+@_overload(runge_kutta_frame)
+def _runge_kutta_frame(V, J1, J2, J3, J4, h, scratch):  # type: ignore[no-untyped-def]
+    if isinstance(V, types.BaseTuple) and isinstance(J1, types.BaseTuple):
+        return lambda V, J1, J2, J3, J4, h, scratch: runge_kutta_tuple(V, J1, J2, J3, J4, h)
+    if isinstance(V, types.BaseTuple):
+
+        def by_rows(V, J1, J2, J3, J4, h, scratch):  # type: ignore[no-untyped-def]
+            A, B, C, D = array_rows(J1, V), array_rows(J2, V), array_rows(J3, V), array_rows(J4, V)
+            return runge_kutta_tuple(V, A, B, C, D, h)
+
+        return by_rows
+
+    def by_stages(V, J1, J2, J3, J4, h, scratch):  # type: ignore[no-untyped-def]
+        out, K, stage = scratch
+        multiply(J1, V, K)
+        add_scaled(V, h / 6, K, out)
+        multiply(J2, add_scaled(V, 0.5 * h, K, stage), K)
+        add_scaled(out, h / 3, K, out)
+        multiply(J3, add_scaled(V, 0.5 * h, K, stage), K)
+        add_scaled(out, h / 3, K, out)
+        multiply(J4, add_scaled(V, h, K, stage), K)
+        return add_scaled(out, h / 6, K, out)
+
+    return by_stages
 
 
 def _array_rows(J: Any, V: Any) -> Any:
@@ -205,7 +246,7 @@ def large_product(J: Any, V: np.ndarray, out: np.ndarray) -> None:
     out[...] = np.asarray(J) @ V
 
 
-@overload(large_product)
+@_overload(large_product)
 def _large_product(J, V, out):  # type: ignore[no-untyped-def]
     if J.dtype == V.dtype and J.layout == "C":
         return lambda J, V, out: np.dot(J, V, out)

@@ -160,6 +160,20 @@ def root(x: Any) -> Any:
     return _call("llvm.sqrt", x) if isinstance(x, Number) else math.sqrt(x)
 
 
+def plus_product(x: Any, a: Any, b: Any) -> Any:
+    """Return ``x + a b``, rounded once where the processor can: everywhere in the same way, unlike ``contract``."""
+    if not isinstance(x, Number):
+        return x + a * b
+    kind = x.value.type
+    a, b = (x._new(ir.Constant(kind, float(v))) if not isinstance(v, Number) else v for v in (a, b))
+    if not kind == a.value.type == b.value.type:
+        x, a, b = wide(x), wide(a), wide(b)
+    kind = x.value.type
+    signature = ir.FunctionType(kind, [kind, kind, kind])
+    function = x.builder.module.declare_intrinsic("llvm.fmuladd", [kind], signature)
+    return x._new(x.builder.call(function, [a.value, b.value, x.value]))
+
+
 def select(condition: Any, x: Any, y: Any) -> Any:
     """Return ``x`` where the condition holds, ``y`` elsewhere; both are symbols, or both numbers."""
     if isinstance(condition, Condition):

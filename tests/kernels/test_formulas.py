@@ -182,6 +182,26 @@ def test_a_traced_formula_keeps_the_structure_and_the_values_of_python():
     assert compiled((np.float32(5.0), 8.0), False) == (-4 / 6, (-2.0, 0.125), 9.0, False)
 
 
+def test_runge_kutta_frames_are_those_of_matrices():
+    @njit
+    def compiled(V, J1, J2, J3, J4, h):
+        return formulas.unpack_frame(formulas.runge_kutta_tuple(formulas.pack_frame(V), J1, J2, J3, J4, h), V)
+
+    for n, k in ((1, 1), (2, 2), (3, 1), (3, 2), (3, 3), (4, 4)):
+        random = np.random.default_rng(n)
+        J, V = random.standard_normal((4, n, n)), random.standard_normal((n, k))
+        K1 = J[0] @ V
+        K2 = J[1] @ (V + 0.15 * K1)
+        K3 = J[2] @ (V + 0.15 * K2)
+        K4 = J[3] @ (V + 0.3 * K3)
+        exact = V + 0.05 * (K1 + 2 * K2 + 2 * K3 + K4)
+        rows = [tuple(map(tuple, one.tolist())) for one in J]
+        by_vectors = formulas.frame_runge_kutta(formulas.as_vectors(columns(V)), *rows, 0.3)
+        by_hand = formulas.frame_runge_kutta(columns(V), *rows, 0.3)
+        for found in (compiled(columns(V), *rows, 0.3), by_hand, formulas.as_tuples(by_vectors, columns(V))):
+            np.testing.assert_allclose(matrix(found), exact, rtol=0, atol=1e-14)
+
+
 @settings(max_examples=30)
 @given(x=st.floats(1e-290, 1e290))
 def test_half_exponents_bring_numbers_near_one(x):
