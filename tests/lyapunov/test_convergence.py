@@ -194,7 +194,7 @@ def test_the_shortest_runs_have_bars_too(S, B, independent):
     random = np.random.default_rng(10 * S + B)
     growth = random.standard_normal((S, B, 400))
     error, degrees = error_bars(growth, ones(growth), independent=independent)
-    if B == 1 and (S == 1 or not independent and S < SEQUENCES_FOR_SCATTER):
+    if B == 1 and (S == 1 or (not independent and S < SEQUENCES_FOR_SCATTER)):
         assert np.isposinf(error).all()
         return
     assert (error > 0).all()
