@@ -67,17 +67,17 @@ def rnn() -> Iterator[Row]:
         sides = {
             "float64": _run(system, x0, STEPS),
             "float32": _run(single, x0_single, STEPS),
-            "one GEMM": _gemm(n, n),
+            "one GEMM, float64": _gemm(n, n),
             "numpy loop": Side(lambda W=W, x0=x0, Q=Q: loops.numpy_loop(W, x0, Q, LOOP_STEPS), LOOP_STEPS),
         }
         if loops.HAVE_LYAPYNOV:
             sides["lyapynov"] = Side(lambda W=W, x0=x0: loops.lyapynov_rnn(W, x0, LOOP_STEPS), LOOP_STEPS)
         times = Alternated(sides, repetitions)
         name = f"tanh RNN, N = {n}, full, "
-        yield times.row("rnn", name + "float64", "one GEMM", MS, ours="float64", limit=limit)
+        yield times.row("rnn", name + "float64", "one GEMM, float64", MS, ours="float64", limit=limit)
         yield times.row("rnn", name + "float64", "numpy loop", MS, ours="float64", limit=0.2)
         yield times.row("rnn", name + "float64", "lyapynov", MS, ours="float64", limit=0.2)
-        yield times.row("rnn", name + "float32", "one GEMM", MS, ours="float32", limit=0.8, note="GEMM in float64")
+        yield times.row("rnn", name + "float32", "one GEMM, float64", MS, ours="float32", limit=0.8)
 
 
 def rnn_leading(n: int = 2048, k: int = 64) -> Iterator[Row]:
@@ -93,10 +93,10 @@ def rnn_small() -> Iterator[Row]:
     for n, limit, n_steps in ((64, 40.0, 4_000), (128, 180.0, 1_000), (256, 1_300.0, 200)):
         _check_network(n, n)
         system, _, x0 = _network(n)
-        times = Alternated({"dynet": _run(system, x0, n_steps), "one GEMM": _gemm(n, n, n_steps // 10)}, 5)
+        times = Alternated({"dynet": _run(system, x0, n_steps), "one GEMM, float64": _gemm(n, n, n_steps // 10)}, 5)
         name = f"tanh RNN, N = {n}, full, float64"
         yield figure("rnn-small", name, times.median("dynet") * US[1], limit, US[0])
-        yield times.row("rnn-small", name, "one GEMM", US)
+        yield times.row("rnn-small", name, "one GEMM, float64", US)
 
 
 def lstm(n_inputs: int = 16) -> Iterator[Row]:

@@ -14,17 +14,17 @@ LINUX = Path("/proc/self/clear_refs").exists()
 
 IMPORT = """
 import time
-start = time.perf_counter()
+start = time.process_time()
 import numpy, dynet
-print(time.perf_counter() - start)
+print(time.process_time() - start)
 """
 
 FIRST_CALL = """
 import time
 import dynet
-start = time.perf_counter()
+start = time.process_time()
 dynet.lyapunov_spectrum(dynet.zoo.{system}, [0.1] * {n}, 1_000)
-print(time.perf_counter() - start)
+print(time.process_time() - start)
 """
 
 MEMORY = """

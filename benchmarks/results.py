@@ -97,7 +97,7 @@ def picture(rows: Sequence[Row], path: Path) -> None:
     figure, axes = plt.subplots(
         len(panels),
         1,
-        figsize=(11, 0.27 * sum(heights) + 1),
+        figsize=(13, 0.27 * sum(heights) + 1),
         height_ratios=heights,
         layout="constrained",
         squeeze=False,
@@ -119,8 +119,11 @@ def _bars(ax: Any, rows: Sequence[Row]) -> None:
         if row.limit is not None:
             ax.plot([row.limit, row.limit], [y - 0.42, y + 0.42], color="black", lw=2, solid_capstyle="butt")
         label = f"{number(row.ratio)}x" if row.against != "limit" else f"{number(row.dynet)} {row.unit}"
+        if row.limit is not None:
+            label += f"  ({row.must_reach})"
         ax.annotate(label, (1.01, y), xycoords=("axes fraction", "data"), va="center", fontsize=8)
     ax.axvline(1.0, color="black", lw=0.8)
+    ax.set_xlabel("less is better", fontsize=8)
     names = [row.case if row.against == "limit" else f"{row.case}   / {row.against}" for row in rows]
     ax.set_yticks(range(len(rows)), names, fontsize=8)
     ax.set_ylim(len(rows) - 0.4, -0.6)

@@ -118,7 +118,7 @@ def figure(group: str, case: str, value: float, limit: float | None, unit: str, 
     """Return the row of a figure that has to stay below another one."""
     if limit is None:
         return Row(group, case, value, None, "", unit, None, note=note)
-    return Row(group, case, value, limit, "limit", unit, value / limit, 1.0, f"<= {limit:.3g} {unit}", note)
+    return Row(group, case, value, limit, "limit", unit, value / limit, 1.0, f"<= {limit:.4g} {unit}", note)
 
 
 def missing(group: str, case: str, against: str, unit: str, limit: float | None, must_reach: str, why: str) -> Row:

@@ -84,6 +84,7 @@ def spectrum_dataset(
     times: np.ndarray,
     exponents: np.ndarray,
     standard_error: np.ndarray,
+    degrees_of_freedom: np.ndarray,
     sequence_exponents: np.ndarray,
     running: np.ndarray,
     final_state: np.ndarray,
@@ -104,6 +105,7 @@ def spectrum_dataset(
     variables = {
         "lyapunov_exponent": (("exponent",), exponents, "Lyapunov exponent, mean over sequences", per_time),
         "standard_error": (("exponent",), standard_error, "standard error of the exponent", per_time),
+        "degrees_of_freedom": (("exponent",), degrees_of_freedom, "degrees of freedom of the error", "1"),
         "sequence_exponent": (
             ("sequence", "exponent"),
             sequence_exponents,

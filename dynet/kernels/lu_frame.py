@@ -60,12 +60,29 @@ class LUFrame(Frame):
             self._multiply(J)
 
     def _multiply(self, J: Any) -> None:
-        self.replace(J @ self.basis())
+        if isinstance(J, np.ndarray) or hasattr(J, "detach"):
+            # F^T J^T comes out by columns, which is how it is going to be factored
+            self._take(to_numpy(as_array(self._columns(), self._like) @ J.mT))
+        else:
+            self.replace(J @ self.basis())
 
     def replace(self, product: Any) -> None:
         self._pending = None
-        for member, F in zip(self._members, to_numpy(product).reshape(-1, *self.shape[-2:]), strict=True):
-            member.set(F)
+        self._take(np.swapaxes(to_numpy(product), -2, -1))
+
+    def _take(self, columns: np.ndarray) -> None:
+        """Go on from frames by columns, (..., k, n), in memory that nobody else needs."""
+        columns = np.require(columns, requirements=["C", "W"]).reshape(-1, *self.shape[:-3:-1])
+        for member, one in zip(self._members, columns, strict=True):
+            member.set(one)
+
+    def _columns(self) -> np.ndarray:
+        """Return the frames by columns, (..., k, n)."""
+        n, k = self.shape[-2:]
+        columns = np.empty((len(self._members), k, n), self._members[0].pivots.dtype)
+        for member, one in zip(self._members, columns, strict=True):
+            member.write(one)
+        return columns.reshape(*self.shape[:-2], k, n)
 
     def factor(self) -> None:
         if self._pending is None:
@@ -99,8 +116,7 @@ class LUFrame(Frame):
 
     def basis(self) -> Any:
         self._flush()
-        F = np.stack([member.basis() for member in self._members]) if len(self.shape) > 2 else self._members[0].basis()
-        return as_array(F.reshape(self.shape), self._like)
+        return as_array(np.swapaxes(self._columns(), -2, -1), self._like)
 
     def snapshot(self) -> Any:
         self._flush()
@@ -126,11 +142,11 @@ class LUFrame(Frame):
 
 
 class _Member:
-    """The frame of one sequence: explicit (n, k), or packed by columns (k, n) with the order of its rows."""
+    """The frame of one sequence by columns (k, n): explicit, or packed with the order of its rows."""
 
     def __init__(self, V: np.ndarray) -> None:
         n, k = V.shape
-        self._F: np.ndarray | None = V
+        self._explicit: np.ndarray | None = V.T.copy(order="C")
         self._packed, self._spare = np.zeros((2, k, n), V.dtype)
         self._rows = np.arange(n)
         self._work = scratch(k, V.dtype)
@@ -139,14 +155,14 @@ class _Member:
 
     @property
     def is_factored(self) -> bool:
-        return self._F is None
+        return self._explicit is None
 
-    def set(self, F: np.ndarray) -> None:
-        self._F = F
+    def set(self, columns: np.ndarray) -> None:
+        self._explicit = columns
 
     def factor(self, s: int) -> None:
-        assert self._F is not None
-        self._spare[...] = self._F.T
+        assert self._explicit is not None
+        self._spare = self._explicit
         self._factor_spare()
 
     def step(self, s: int, parts: SumParts | MemoryParts) -> None:
@@ -168,21 +184,23 @@ class _Member:
     def _factor_spare(self) -> None:
         self.pivots = np.empty_like(self.pivots)
         self.largest = factor(self._spare, keys_of(self._spare), self._rows, self.pivots, self._work)
-        self._packed, self._spare, self._F = self._spare, self._packed, None
+        self._packed, self._spare, self._explicit = self._spare, self._packed, None
 
-    def basis(self) -> np.ndarray:
-        if self._F is not None:
-            return self._F
-        F = np.empty_like(self._packed)
-        unpack(self._packed, self._rows, F)
-        return F.T
+    def write(self, columns: np.ndarray) -> None:
+        """Write the frame into ``columns`` (k, n)."""
+        if self._explicit is None:
+            unpack(self._packed, self._rows, columns)
+        else:
+            columns[...] = self._explicit
 
     def saved(self) -> tuple[Any, ...]:
-        return (None, self._packed.copy(), self._rows.copy()) if self._F is None else (self._F, None, None)
+        if self._explicit is None:
+            return None, self._packed.copy(), self._rows.copy()
+        return self._explicit.copy(), None, None
 
-    def restore(self, F: Any, packed: Any, rows: Any) -> None:
-        self._F = F
-        if F is None:
+    def restore(self, explicit: Any, packed: Any, rows: Any) -> None:
+        self._explicit = None if explicit is None else explicit.copy()
+        if explicit is None:
             self._packed[...], self._rows[...] = packed, rows
 
     def log_volumes(self) -> np.ndarray:
@@ -194,16 +212,21 @@ class _Member:
             diagonal = triangle.diagonal()
             if info == 0 and diagonal.min() > _CHOLESKY_SAFE * diagonal.max():
                 return np.log(diagonal)
-        triangle = np.asarray(np.linalg.qr(self.basis(), mode="r"))
+        triangle = np.asarray(np.linalg.qr(self._by_rows(), mode="r"))
         return np.log(np.abs(triangle.diagonal()).astype(np.float64))
 
     def _square(self) -> np.ndarray:
         """Return the lower triangle of F^T F, by columns; the order of the rows does not matter."""
         k, n = self._packed.shape
-        if self._F is None and k == n:
+        if self._explicit is None and k == n:
             L = self._packed.T.copy(order="F")
             np.fill_diagonal(L, 1)
             (lauum,) = get_lapack_funcs(("lauum",), dtype=L.dtype)
             return lauum(L, lower=1, overwrite_c=1)[0]
         (syrk,) = get_blas_funcs(("syrk",), dtype=np.float64)
-        return syrk(1.0, self.basis(), trans=1, lower=1)
+        return syrk(1.0, self._by_rows(), trans=1, lower=1)
+
+    def _by_rows(self) -> np.ndarray:
+        columns = np.empty_like(self._packed)
+        self.write(columns)
+        return columns.T

@@ -64,17 +64,21 @@ def factor(A, keys, rows, pivots, work):  # type: ignore[no-untyped-def]
         j = work.swaps[i]
         rows[i], rows[j] = rows[j], rows[i]
         pivots[i] = A[i, i]
-    return _largest(A)
+    return _largest(A, keys)
 
 
-@njit(error_model="numpy", nogil=True, fastmath=_FREE, cache=True)
-def _largest(A):  # type: ignore[no-untyped-def]
-    top = abs(A[0, 0])
+@njit(error_model="numpy", nogil=True, cache=True)
+def _largest(A, keys):  # type: ignore[no-untyped-def]
+    """Return the largest magnitude in U; as integers, because maxima of floats are not made vectors of."""
+    magnitude = (1 << (8 * A.itemsize - 1)) - 1
+    top = np.zeros(1, keys.dtype)
+    best = 0
     for column in range(A.shape[0]):
         c = uint64(column)
         for i in range(uint64(0), c + uint64(1)):
-            top = max(top, abs(A[c, i]))
-    return top
+            best = max(best, keys[c, i] & magnitude)
+    top[0] = best
+    return top.view(A.dtype)[0]
 
 
 @njit(error_model="numpy", nogil=True, cache=True)

@@ -9,7 +9,7 @@ import xarray as xr
 
 from dynet._labels import dataset
 from dynet._validate import Faults, shown
-from dynet.lyapunov.convergence import standard_error
+from dynet.lyapunov.convergence import error_bars
 from dynet.lyapunov.dimension import are_independent, half_width
 
 __all__ = ["compare"]
@@ -31,10 +31,10 @@ def compare(spectra: Mapping[str, xr.Dataset], *, level: float = 0.95) -> xr.Dat
     Returns
     -------
     Dataset
-        ``difference(comparison, exponent)``, ``standard_error(comparison, exponent)``,
-        ``interval(comparison, exponent, bound)`` and ``spectrum_distance(comparison)``, the root mean square
-        difference over finite exponents. Comparisons are named "later - first". Exponents that are -inf in
-        both have difference 0, in one of them an infinite one.
+        ``difference(comparison, exponent)``, ``standard_error(comparison, exponent)`` and its
+        ``degrees_of_freedom(comparison, exponent)``, ``interval(comparison, exponent, bound)`` and
+        ``spectrum_distance(comparison)``, the root mean square difference over finite exponents. Comparisons are
+        named "later - first". Exponents that are -inf in both have difference 0, in one of them an infinite one.
 
     Raises
     ------
@@ -56,12 +56,11 @@ def compare(spectra: Mapping[str, xr.Dataset], *, level: float = 0.95) -> xr.Dat
     if not isinstance(spectra, Mapping) or isinstance(spectra, xr.Dataset) or len(spectra) < 2:
         faults.add("spectra", type(spectra).__name__, 'give at least two by name: {"epoch 1": a, "epoch 20": b}')
     faults.raise_if_any()
-    factor = half_width(level)
     (first_name, first), *others = spectra.items()
     for name, other in others:
         _check_pair(faults, first_name, first, name, other)
     faults.raise_if_any()
-    differences, errors, distances = [], [], []
+    differences, errors, degrees, distances = [], [], [], []
     for _, other in others:
         with np.errstate(invalid="ignore"):
             growth = other["growth"].values - first["growth"].values
@@ -71,19 +70,27 @@ def compare(spectra: Mapping[str, xr.Dataset], *, level: float = 0.95) -> xr.Dat
         same = np.isneginf(other["lyapunov_exponent"].values) & np.isneginf(first["lyapunov_exponent"].values)
         difference = np.where(same, 0.0, difference)
         same_growth = np.where(both, 0.0, growth)
-        error = standard_error(same_growth, first["duration"].values, independent=are_independent(first))
+        error, freedom = error_bars(same_growth, first["duration"].values, independent=are_independent(first))
         errors.append(np.where(np.isfinite(difference), error, np.inf))
+        degrees.append(freedom)
         differences.append(difference)
         finite = difference[np.isfinite(difference)]
         distances.append(float(np.sqrt(np.mean(finite**2))) if finite.size else np.inf)
-    difference, error = np.array(differences), np.array(errors)
+    difference, error, freedom = np.array(differences), np.array(errors), np.array(degrees)
+    width = half_width(level, freedom) * error
     unit = f"nat / {first.attrs['time_unit']}"
     with np.errstate(invalid="ignore"):
-        bounds = np.stack([difference - factor * error, difference + factor * error], axis=-1)
+        bounds = np.stack([difference - width, difference + width], axis=-1)
     return dataset(
         {
             "difference": (("comparison", "exponent"), difference, "difference of exponents", unit),
             "standard_error": (("comparison", "exponent"), error, "standard error of the difference", unit),
+            "degrees_of_freedom": (
+                ("comparison", "exponent"),
+                freedom,
+                "degrees of freedom of the error",
+                "1",
+            ),
             "interval": (("comparison", "exponent", "bound"), bounds, f"{100 * level:g} % interval", unit),
             "spectrum_distance": (("comparison",), distances, "root mean square difference", unit),
         },

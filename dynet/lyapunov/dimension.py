@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import numpy as np
 import xarray as xr
-from scipy import stats
 
 from dynet._labels import dataset
 from dynet._validate import Faults, is_number
 from dynet.errors import InputError
-from dynet.lyapunov.convergence import standard_error
+from dynet.lyapunov.convergence import error_bars, interval_factor
 
 __all__ = ["count_zero_exponents", "entropy_rate", "kaplan_yorke_dimension", "memory_time"]
 
@@ -32,7 +31,7 @@ def kaplan_yorke_dimension(spectrum: xr.Dataset) -> xr.Dataset:
     Returns
     -------
     Dataset
-        ``dimension`` and ``standard_error``.
+        ``dimension`` and ``standard_error``; ``attrs["degrees_of_freedom"]`` are those of the error.
 
     Raises
     ------
@@ -88,8 +87,9 @@ def entropy_rate(spectrum: xr.Dataset) -> xr.Dataset:
     Returns
     -------
     Dataset
-        ``entropy_rate`` (nat per unit time) and ``standard_error``. It equals the entropy where the invariant
-        measure is smooth along unstable directions (SRB); otherwise it is a bound.
+        ``entropy_rate`` (nat per unit time) and ``standard_error``; ``attrs["degrees_of_freedom"]`` are those of the
+        error. The rate equals the entropy where the invariant measure is smooth along unstable directions (SRB);
+        otherwise it is a bound.
 
     Raises
     ------
@@ -147,13 +147,12 @@ def count_zero_exponents(spectrum: xr.Dataset, *, level: float = 0.95) -> int:
     1
     """
     require_leading(spectrum)
-    factor = half_width(level)
     exponents = spectrum["lyapunov_exponent"].values
-    errors = spectrum["standard_error"].values
+    widths = interval_widths(spectrum, level)
     # rounding of the logarithms themselves; a constant growth has no scatter
     floor = 1e-12 / spectrum.attrs["dt"]
     with np.errstate(invalid="ignore"):
-        return int((np.isfinite(exponents) & (np.abs(exponents) <= factor * errors + floor)).sum())
+        return int((np.isfinite(exponents) & (np.abs(exponents) <= widths + floor)).sum())
 
 
 def memory_time(spectrum: xr.Dataset, *, level: float = 0.95) -> xr.Dataset:
@@ -181,14 +180,14 @@ def memory_time(spectrum: xr.Dataset, *, level: float = 0.95) -> xr.Dataset:
     49.5
     """
     require_leading(spectrum)
-    factor = half_width(level)
     exponents = spectrum["lyapunov_exponent"].values
     leading = int(np.argmax(exponents))
     rate, error = float(exponents[leading]), float(spectrum["standard_error"].values[leading])
+    width = float(interval_widths(spectrum, level)[leading])
     # rounding of the logarithms: a smaller rate is none
     floor = 1e-12 / spectrum.attrs["dt"]
     time = _inverted(rate, floor)
-    bounds = [_inverted(rate - factor * error, floor), _inverted(rate + factor * error, floor)]
+    bounds = [_inverted(rate - width, floor), _inverted(rate + width, floor)]
     unit = spectrum.attrs["time_unit"]
     spread = error * time**2 if np.isfinite(time) else np.inf
     return dataset(
@@ -207,13 +206,20 @@ def _inverted(rate: float, floor: float) -> float:
     return -1.0 / rate if rate < -floor else np.inf
 
 
-def half_width(level: float) -> float:
+def half_width(level: float, degrees: np.ndarray | float) -> np.ndarray:
     """Return how many standard errors an interval of that level reaches to either side."""
     if not (is_number(level) and 0 < level < 1):
         faults = Faults()
         faults.add("level", level, "give a level in (0, 1), such as 0.95")
         faults.raise_if_any()
-    return float(stats.norm.ppf(0.5 + level / 2))
+    return interval_factor(level, degrees)
+
+
+def interval_widths(spectrum: xr.Dataset, level: float) -> np.ndarray:
+    """Return how far the interval of each exponent reaches to either side."""
+    factors = half_width(level, spectrum["degrees_of_freedom"].values)
+    widths: np.ndarray = factors * spectrum["standard_error"].values
+    return widths
 
 
 def require_leading(spectrum: xr.Dataset) -> None:
@@ -251,10 +257,11 @@ def are_independent(spectrum: xr.Dataset) -> bool:
     return bool(spectrum.attrs.get("sequences", "independent") == "independent")
 
 
-def error_of_sum(spectrum: xr.Dataset, weights: np.ndarray) -> float:
-    """Return the standard error of a weighted sum of exponents."""
+def error_of_sum(spectrum: xr.Dataset, weights: np.ndarray) -> tuple[float, float]:
+    """Return the standard error of a weighted sum of exponents, and its degrees of freedom."""
     growth, durations = weighted_growth(spectrum, weights), spectrum["duration"].values
-    return float(standard_error(growth, durations, independent=are_independent(spectrum)))
+    error, degrees = error_bars(growth, durations, independent=are_independent(spectrum))
+    return float(error), float(degrees)
 
 
 def _scalar(
@@ -266,11 +273,17 @@ def _scalar(
     units: str,
     source: str,
 ) -> xr.Dataset:
+    error, degrees = error_of_sum(spectrum, weights)
     return dataset(
         {
             name: ((), value, long_name, units),
-            "standard_error": ((), error_of_sum(spectrum, weights), "standard error", units),
+            "standard_error": ((), error, "standard error", units),
         },
         {},
-        {"title": long_name, "references": source, "time_unit": spectrum.attrs["time_unit"]},
+        {
+            "title": long_name,
+            "references": source,
+            "time_unit": spectrum.attrs["time_unit"],
+            "degrees_of_freedom": degrees,
+        },
     )

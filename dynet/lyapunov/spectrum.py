@@ -15,7 +15,7 @@ from dynet._labels import spectrum_dataset
 from dynet._validate import Faults
 from dynet.kernels.namespace import to_numpy
 from dynet.lyapunov.checkpoint import Checkpoint, Identity
-from dynet.lyapunov.convergence import SEQUENCES_FOR_SCATTER, sequence_rates, standard_error
+from dynet.lyapunov.convergence import SEQUENCES_FOR_SCATTER, error_bars, sequence_rates
 from dynet.lyapunov.problem import Problem
 from dynet.lyapunov.run import Run, block_size
 from dynet.lyapunov.setup import make_problem, require_map
@@ -99,7 +99,8 @@ def lyapunov_spectrum(
     -------
     xarray.Dataset
         ``lyapunov_exponent(exponent)`` and ``standard_error(exponent)``, per unit of ``Map.dt``, in frame
-        order (never sorted); ``sequence_exponent(sequence, exponent)``;
+        order (never sorted); ``degrees_of_freedom(exponent)`` of the error;
+        ``sequence_exponent(sequence, exponent)``;
         ``running_estimate(sequence, time, exponent)``; ``growth(sequence, time, exponent)`` and
         ``duration(sequence, time)`` of every block, ``time`` being its end; ``final_state(sequence, unit)``;
         ``below_resolution(exponent)``. Settings stand in ``attrs``.
@@ -115,7 +116,8 @@ def lyapunov_spectrum(
     Notes
     -----
     The standard error is the half width of a 68 % interval: from the scatter between sequences when there
-    are five or more with inputs of their own, otherwise from blocks with their autocorrelation. A pivot below
+    are five or more with inputs of their own, otherwise from blocks with their autocorrelation. Intervals of other
+    levels are those of Student's distribution with ``degrees_of_freedom``. A pivot below
     ``n eps max|R|`` of its factorisation is rounding; such exponents are -inf and marked.
 
     References
@@ -267,13 +269,15 @@ def _label(
     if driven:
         attrs["conditional_on"] = "the given inputs"
     exponents = rates.mean(axis=0)
+    error, degrees = error_bars(growth, durations, independent=problem.independent)
     attrs["n_below_resolution"] = int(np.isneginf(exponents).sum())
     return spectrum_dataset(
         growth=growth,
         durations=durations,
         times=(settings["n_transient"] + grid) * system.dt,
         exponents=exponents,
-        standard_error=standard_error(growth, durations, independent=problem.independent),
+        standard_error=error,
+        degrees_of_freedom=degrees,
         sequence_exponents=rates,
         running=running,
         final_state=final,

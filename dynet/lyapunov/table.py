@@ -10,11 +10,15 @@ import xarray as xr
 
 from dynet._validate import shown
 from dynet.errors import InputError
+from dynet.lyapunov.convergence import SEQUENCES_FOR_SCATTER
+from dynet.lyapunov.diagnosis import drift, independent_parts
 from dynet.lyapunov.dimension import (
+    are_independent,
     count_zero_exponents,
     entropy_rate,
     error_of_sum,
     half_width,
+    interval_widths,
     kaplan_yorke_dimension,
     memory_time,
     require_leading,
@@ -25,6 +29,11 @@ __all__ = ["summary"]
 COLUMNS = ["quantity", "value", "standard_error", "lower", "upper", "unit", "verdict"]
 #: A quantity has settled when its interval is this fraction of the spectrum's own scale, or less.
 _SETTLED = 0.1
+#: Fewer blocks say nothing about drift and correlation.
+_FEWEST_BLOCKS = 10
+#: An error bar from fewer independent parts than this is a guess.
+_FEWEST_PARTS = 5
+_DRIFT_LEVEL = 0.99
 
 
 def summary(result: xr.Dataset, *, level: float = 0.95) -> pd.DataFrame:
@@ -68,60 +77,71 @@ def summary(result: xr.Dataset, *, level: float = 0.95) -> pd.DataFrame:
     raise InputError(f"result={shown(type(result).__name__)}: give a Dataset that an analysis of dynet returned")
 
 
-def _row(quantity: str, value: float, error: float, unit: str, verdict: str, bounds: Any, level: float) -> list[Any]:
-    if bounds is None:
-        width = half_width(level) * error
-        bounds = (value - width, value + width) if np.isfinite(value) else (value, value)
+def _row(quantity: str, value: float, error: float, bounds: Any, unit: str, verdict: str) -> list[Any]:
     return [quantity, value, error, float(bounds[0]), float(bounds[1]), unit, verdict]
 
 
+def _bounds(value: float, width: float) -> tuple[float, float]:
+    return (value - width, value + width) if np.isfinite(value) else (value, value)
+
+
 def convergence_verdict(spectrum: xr.Dataset, *, level: float = 0.95) -> str:
-    """Return "converged", or what to do: the leading exponent's interval and drift decide."""
+    """Return "converged", or what to do: correlation, drift and the interval of the leading exponent decide."""
     exponents = spectrum["lyapunov_exponent"].values
-    errors = spectrum["standard_error"].values
     leading = int(np.argmax(exponents))
-    value, error = exponents[leading], errors[leading]
+    value, width = exponents[leading], interval_widths(spectrum, level)[leading]
     if not np.isfinite(value):
         return "below resolution"
-    width = half_width(level) * error
     finite = exponents[np.isfinite(exponents)]
     scale = max(abs(value), 0.1 * (finite.max() - finite.min()), 1e-300)
+    growth, durations = spectrum["growth"].values[..., [leading]], spectrum["duration"].values
+    rounding = 1e-12 / spectrum.attrs["dt"]
+    independent = are_independent(spectrum)
+    if growth.shape[1] >= _FEWEST_BLOCKS and np.isfinite(width):
+        change, error, degrees = drift(growth, durations, independent=independent)
+        if abs(change[0]) > half_width(_DRIFT_LEVEL, degrees)[0] * error[0] + 1e-9 * scale + rounding:
+            # a slow wave in the growth looks the same, and a longer run tells them apart
+            return "drifting: give a longer transient, or run longer"
+        error, degrees = (spectrum[name].values[[leading]] for name in ("standard_error", "degrees_of_freedom"))
+        parts = float(independent_parts(growth, durations, error, degrees, independent=independent)[0])
+        # where an error bar several times as long would do as well, it does not matter
+        scattered = independent and len(growth) >= SEQUENCES_FOR_SCATTER
+        if parts < _FEWEST_PARTS and not scattered and width > 0.2 * _SETTLED * scale:
+            total = durations.sum() if independent else durations.sum(axis=1).max()
+            time_unit = _plural(spectrum.attrs["time_unit"])
+            return (
+                f"not converged: growth is correlated over about {_short(total / parts)} {time_unit}, "
+                "run longer or with more sequences"
+            )
     if width > 10 * _SETTLED * scale:
         return "not converged: run longer or with more sequences"
-    growth = spectrum["growth"].values[..., leading]
-    durations = spectrum["duration"].values
-    half = growth.shape[1] // 2
-    if half >= 5:
-        # a drift that outlasts the first half shows as halves that disagree beyond their error
-        early = np.nansum(growth[:, :half]) / durations[:, :half].sum()
-        late = np.nansum(growth[:, half:]) / durations[:, half:].sum()
-        if abs(late - early) > 6 * error + 1e-9 * scale:
-            return "drifting: give a longer transient"
     return "converged" if width <= 2 * _SETTLED * scale else "roughly converged"
 
 
 def _spectrum_rows(spectrum: xr.Dataset, level: float) -> list[list[Any]]:
     exponents = spectrum["lyapunov_exponent"].values
-    errors = spectrum["standard_error"].values
+    errors, widths = spectrum["standard_error"].values, interval_widths(spectrum, level)
     k, n = exponents.size, spectrum.sizes["unit"]
     time_unit = spectrum.attrs["time_unit"]
     unit = f"nat / {time_unit}"
     state = convergence_verdict(spectrum, level=level)
     leading = int(np.argmax(exponents))
-    largest, error = float(exponents[leading]), float(errors[leading])
+    largest, error, width = float(exponents[leading]), float(errors[leading]), float(widths[leading])
     rows = [
-        _row("largest exponent", largest, error, unit, _sign_verdict(largest, error, level), None, level),
+        _row("largest exponent", largest, error, _bounds(largest, width), unit, _sign_verdict(largest, width)),
     ]
     finite = np.isfinite(exponents)
     if finite.any():
         label = "mean exponent" if finite.all() and k == n else f"mean of {finite.sum()} exponents"
-        mean, spread = float(exponents[finite].mean()), error_of_sum(spectrum, finite / finite.sum())
-        rows.append(_row(label, mean, spread, unit, _volume(k, n, int(finite.sum())), None, level))
+        mean = float(exponents[finite].mean())
+        spread, degrees = error_of_sum(spectrum, finite / finite.sum())
+        bounds = _bounds(mean, float(half_width(level, degrees)) * spread)
+        rows.append(_row(label, mean, spread, bounds, unit, _volume(k, n, int(finite.sum()))))
     zeros = count_zero_exponents(spectrum, level=level)
     words = f"{zeros} of {k} exponents hold zero in their {100 * level:g} % interval"
     if np.isinf(errors[finite]).any():
         words = "unknown: too few steps for error bars"
-    rows.append(_row("zero exponents", zeros, 0.0, "1", words, (zeros, zeros), level))
+    rows.append(_row("zero exponents", zeros, 0.0, (zeros, zeros), "1", words))
     for quantity, function, name, verdict in (
         ("Kaplan-Yorke dimension", kaplan_yorke_dimension, "dimension", f"of {n} dimensions"),
         ("entropy rate", entropy_rate, "entropy_rate", "upper bound: equality needs an SRB measure"),
@@ -130,26 +150,44 @@ def _spectrum_rows(spectrum: xr.Dataset, level: float) -> list[list[Any]]:
             scalar = function(spectrum)
         except InputError:
             words = f"unknown from {k} of {n} exponents: ask for more (n_exponents)"
-            rows.append(_row(quantity, np.nan, np.nan, "1", words, (np.nan, np.nan), level))
+            rows.append(_row(quantity, np.nan, np.nan, (np.nan, np.nan), "1", words))
             continue
         value, spread = float(scalar[name]), float(scalar["standard_error"])
-        rows.append(_row(quantity, value, spread, scalar[name].attrs["units"], verdict, None, level))
+        rows.append(
+            _row(quantity, value, spread, _scalar_bounds(scalar, value, level), scalar[name].attrs["units"], verdict)
+        )
     memory = memory_time(spectrum, level=level)
-    bounds = memory["interval"].values
+    low, high = memory["interval"].values
     value = float(memory["memory_time"])
-    words = f"memory {_short(value)} {_plural(time_unit)} [{_short(bounds[0])}, {_short(bounds[1])}], {state}"
-    if np.isinf(bounds[0]):
+    words = f"memory {_short(value)} {_plural(time_unit)} [{_short(low)}, {_short(high)}], {state}"
+    if np.isinf(low):
         words = f"does not forget: perturbations do not fade, {state}"
-    rows.append(_row("memory time", value, float(memory["standard_error"]), time_unit, words, bounds, level))
+    rows.append(_row("memory time", value, float(memory["standard_error"]), (low, high), time_unit, words))
     lost = int(spectrum["below_resolution"].sum())
     if lost:
         words = f"{lost} of {k} exponents are -inf: {_why_lost(spectrum)}"
-        rows.append(_row("below resolution", lost, 0.0, "1", words, (lost, lost), level))
+        rows.append(_row("below resolution", lost, 0.0, (lost, lost), "1", words))
+    if "tolerance" in spectrum.attrs:
+        steps = spectrum.attrs["n_steps"]
+        rows.append(_row("steps", steps, 0.0, (steps, steps), "step", _ending(spectrum)))
     return rows
 
 
-def _sign_verdict(value: float, error: float, level: float) -> str:
-    width = half_width(level) * error
+def _ending(spectrum: xr.Dataset) -> str:
+    """Return what ended a run that was given a tolerance."""
+    tolerance = spectrum.attrs["tolerance"]
+    if spectrum.attrs["tolerance_reached"] == "True":
+        return f"ended by tolerance: every standard error is below {tolerance:g}"
+    largest = float(spectrum["standard_error"].max())
+    return f"ended by n_steps: the largest standard error is {largest:.2g}, the tolerance was {tolerance:g}"
+
+
+def _scalar_bounds(scalar: xr.Dataset, value: float, level: float) -> tuple[float, float]:
+    degrees = scalar.attrs["degrees_of_freedom"]
+    return _bounds(value, float(half_width(level, degrees)) * float(scalar["standard_error"]))
+
+
+def _sign_verdict(value: float, width: float) -> str:
     if not np.isfinite(value):
         return "every perturbation dies at once"
     if value - width > 0:
@@ -188,33 +226,15 @@ def _comparison_rows(result: xr.Dataset, level: float) -> list[list[Any]]:
     for name in result["comparison"].values:
         one = result.sel(comparison=name)
         difference, error = one["difference"].values, one["standard_error"].values
+        unit = one["difference"].attrs["units"]
+        widths = half_width(level, one["degrees_of_freedom"].values) * error
         with np.errstate(invalid="ignore"):
-            clear = int((np.abs(difference) > half_width(level) * error).sum())
+            clear = int((np.abs(difference) > widths).sum())
         verdict = f"{clear} of {difference.size} exponents differ clearly"
-        value, spread = float(difference[0]), float(error[0])
-        rows.append(
-            _row(
-                f"first exponent, {name}",
-                value,
-                spread,
-                one["difference"].attrs["units"],
-                verdict,
-                None,
-                level,
-            )
-        )
-        distance = float(one["spectrum_distance"])
-        rows.append(
-            _row(
-                f"spectrum distance, {name}",
-                distance,
-                np.nan,
-                one["difference"].attrs["units"],
-                "root mean square",
-                (np.nan, np.nan),
-                level,
-            )
-        )
+        bounds = _bounds(float(difference[0]), float(widths[0]))
+        rows.append(_row(f"first exponent, {name}", float(difference[0]), float(error[0]), bounds, unit, verdict))
+        distance, none = float(one["spectrum_distance"]), (np.nan, np.nan)
+        rows.append(_row(f"spectrum distance, {name}", distance, np.nan, none, unit, "root mean square"))
     return rows
 
 
@@ -223,8 +243,8 @@ def _scalar_rows(result: xr.Dataset, level: float) -> list[list[Any]]:
     for name in ("dimension", "entropy_rate", "memory_time"):
         if name in result and "standard_error" in result:
             variable = result[name]
-            bounds = result["interval"].values if "interval" in result else None
-            error = float(result["standard_error"])
+            value, error = float(variable), float(result["standard_error"])
+            bounds = result["interval"].values if "interval" in result else _scalar_bounds(result, value, level)
             title = str(variable.attrs.get("long_name", name))
-            rows.append(_row(title, float(variable), error, str(variable.attrs.get("units", "1")), "", bounds, level))
+            rows.append(_row(title, value, error, bounds, str(variable.attrs.get("units", "1")), ""))
     return rows

@@ -46,12 +46,17 @@ def _textbook_growth(step, jacobian, x, frame, n_steps, inputs=None, dt=1.0, par
     return np.array(rows), x, V
 
 
-def _made(exponents, errors=None, *, n=None, blocks=None, time_unit="step", dt=1.0, attrs=None):
-    """A spectrum with these exponents and error bars; blocks (block, exponent) may be given instead."""
+def _made(exponents, errors=None, *, degrees=np.inf, n=None, blocks=None, time_unit="step", dt=1.0, attrs=None):
+    """A spectrum with these exponents and error bars; blocks (block, exponent) may be given instead.
+
+    Otherwise growth swings around the exponent, so that it neither drifts nor is correlated.
+    """
     exponents = np.asarray(exponents, float)
     k = exponents.size
     errors = np.zeros(k) if errors is None else np.asarray(errors, float)
-    growth = np.broadcast_to(exponents, (1, 50, k)).copy() if blocks is None else np.asarray(blocks, float)[None]
+    swing = np.sqrt(50) * np.where(np.isfinite(errors), errors, 0.0)
+    growth = np.tile([exponents - swing, exponents + swing], (25, 1)) if blocks is None else np.asarray(blocks, float)
+    growth = growth[None]
     durations = np.ones(growth.shape[:2])
     n = k if n is None else n
     return spectrum_dataset(
@@ -60,6 +65,7 @@ def _made(exponents, errors=None, *, n=None, blocks=None, time_unit="step", dt=1
         times=np.arange(1.0, growth.shape[1] + 1),
         exponents=exponents,
         standard_error=errors,
+        degrees_of_freedom=np.full(k, float(degrees)),
         sequence_exponents=exponents[None],
         running=np.cumsum(growth, axis=1) / np.arange(1, growth.shape[1] + 1)[:, None],
         final_state=np.zeros((1, n)),

@@ -65,20 +65,6 @@ def squeezing_jac(t, x, u, p):
 
 
 compiled_step, compiled_jac = njit(squeezing_step), njit(squeezing_jac)
-
-
-@njit
-def flat_step(t, x, u, p):
-    return (0.9 * x[0] + 0.01 * t if x[0] < 0.5 else 0.6), 0.5 * x[1]
-
-
-@njit
-def flat_jac(t, x, u, p):
-    return ((0.9 if x[0] < 0.5 else 0.0), 0.0), (0.0, 0.5)
-
-
-#: one after the other comes to where the map is flat and loses a direction
-FLAT_STARTS = np.column_stack([-np.geomspace(1, 1e9, 10), np.ones(10)])
 # for a while the second direction is nearly lost every step: the interval comes down, and stays down when all is well
 SQUEEZED = {"n_transient": 40, "qr_interval": 12}
 SQUEEZED["inputs"] = np.where((np.arange(540) > 150) & (np.arange(540) < 260), 0.1002, 0.9)[:, None]
@@ -86,6 +72,31 @@ RAGGED = {"inputs": 0.2 * states(4, 90, 5), "lengths": [90, 61, 90, 61], "n_tran
 PYTHON, WIDE = dynet.Map(python_step, python_jac), dynet.Map(wide_step, wide_jac)
 DRIVEN = networks.tanh_rnn(weights(5), np.eye(5))
 HIDDEN = networks.lstm(states(16, 4), 0.5 * states(16, 2), state="hidden")
+
+
+@njit
+def flat_step(t, x, u, p):
+    return (0.5 * x[0] if x[0] < 0.5 else 0.7), 0.5 * x[1]
+
+
+@njit
+def flat_jac(t, x, u, p):
+    return ((0.5 if x[0] < 0.5 else 0.0), 0.0), (0.0, 0.5)
+
+
+@njit
+def short_step(t, x, u, p):
+    return np.array([1 - 1.4 * x[0] * x[0] + x[1], 0.3 * x[0]], dtype=np.float32)
+
+
+@njit
+def short_jac(t, x, u, p):
+    return np.array([[-2.8 * x[0], 1.0], [0.3, 0.0]], dtype=np.float32)
+
+
+SHORT = dynet.Map(short_step, short_jac, like=np.zeros(2, np.float32))
+FLAT = np.column_stack([np.full(21, 0.4), np.ones(21)])
+FLAT[[2, 20], 0] = 0.7
 
 
 def torch_rnn(n, dtype="float64"):
@@ -98,8 +109,12 @@ CASES = {
     "compiled, tuples": (zoo.henon(), [0.1, 0.2], 3_000, {"n_transient": 700}),
     "compiled, interval halved": (dynet.Map(compiled_step, compiled_jac), [0.4, 0.3], 500, SQUEEZED),
     "compiled, flow, sequences": (zoo.lorenz63().to_map(0.01), 5 + states(3, 3), 700, {"n_transient": 50}),
-    "compiled, lanes": (zoo.henon(), 0.1 * np.tanh(states(19, 2)), 600, {"n_transient": 70}),
-    "compiled, lanes, some alone": (dynet.Map(flat_step, flat_jac), FLAT_STARTS, 300, {"n_transient": 20}),
+    # the last one starts where the slope is zero: it leaves the lanes
+    "compiled, lanes, one of them alone": (zoo.logistic(), np.linspace(0.1, 0.5, 11)[:, None], 3000, {}),
+    "compiled, many": (zoo.henon(), 0.1 * states(9, 2), 900, {"n_transient": 70}),
+    "compiled, many, some lose a direction": (dynet.Map(flat_step, flat_jac), FLAT, 300, {"initial_frame": np.eye(2)}),
+    "compiled, many, short floats": (SHORT, 0.1 * states(9, 2), 500, {"qr_interval": 3}),
+    "compiled, short floats": (SHORT, 0.1 * states(2), 500, {"n_transient": 90}),
     "compiled, until sure": (zoo.henon(), [0.1, 0.2], 200_000, {"tolerance": 0.01}),
     "numpy, Householder": (PYTHON, states(5), 90, {"n_transient": 25}),
     "numpy, Householder, leading ones": (PYTHON, states(5), 90, {"n_exponents": 2, "qr_interval": 3}),
@@ -227,7 +242,7 @@ KILLED_FROM_OUTSIDE = """
 import sys, time
 from dynet.lyapunov import checkpoint, checkpoint_file
 
-checkpoint.SECONDS_BETWEEN, write = 0.0, checkpoint_file.write
+checkpoint.SECONDS_BETWEEN, checkpoint._SHARE, write = 0.0, float("inf"), checkpoint_file.write
 
 
 def slow_write(*arguments):
@@ -242,7 +257,7 @@ KILLED_WHILE_IT_WRITES = """
 import os, signal, sys
 from dynet.lyapunov import checkpoint
 
-checkpoint.SECONDS_BETWEEN, replace, written = 0.0, os.replace, []
+checkpoint.SECONDS_BETWEEN, checkpoint._SHARE, replace, written = 0.0, float("inf"), os.replace, []
 
 
 def replace_or_die(*arguments):

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy import stats
 
 import dynet
 
@@ -26,7 +27,9 @@ def test_differences_are_later_less_first_exponent_by_exponent():
     by_hand = runs["after"].lyapunov_exponent - runs["before"].lyapunov_exponent
     np.testing.assert_allclose(result.difference[0], by_hand, rtol=0, atol=1e-15)
     np.testing.assert_allclose(result.spectrum_distance[0], np.sqrt(np.mean(by_hand**2)), rtol=1e-12)
-    width = 1.959963984540054 * result.standard_error
+    # six sequences: Student's distribution with five degrees of freedom
+    np.testing.assert_array_equal(result.degrees_of_freedom, 5)
+    width = stats.t.ppf(0.975, 5) / stats.t.ppf(stats.norm.cdf(1.0), 5) * result.standard_error
     np.testing.assert_allclose(result.interval.sel(bound="upper"), result.difference + width)
     np.testing.assert_allclose(result.interval.sel(bound="lower"), result.difference - width)
 
@@ -35,8 +38,6 @@ def test_the_error_between_sequences_is_the_scatter_of_their_differences():
     runs = networks_that_share_noise(8)
     result = dynet.compare(runs)
     rates = (runs["after"].sequence_exponent - runs["before"].sequence_exponent).values
-    from scipy import stats
-
     width = stats.t.ppf(stats.norm.cdf(1.0), 7)
     np.testing.assert_allclose(result.standard_error[0], rates.std(axis=0, ddof=1) / np.sqrt(8) * width, rtol=1e-10)
     assert result.attrs["paired"] == "by sequence"

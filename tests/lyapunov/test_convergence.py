@@ -5,7 +5,13 @@ import pytest
 from scipy import stats
 
 import dynet
-from dynet.lyapunov.convergence import SEQUENCES_FOR_SCATTER, sequence_rates, standard_error
+from dynet.lyapunov.convergence import (
+    SEQUENCES_FOR_SCATTER,
+    error_bars,
+    interval_factor,
+    sequence_rates,
+    standard_error,
+)
 
 
 def ones(growth):
@@ -22,9 +28,9 @@ def autoregressive(random, n, rho, series):
     return x
 
 
-def errors_of(series, weights=None):
+def errors_of(series):
     """Standard error of each row taken as a run of its own."""
-    return np.array([standard_error(row[None, :, None], np.ones((1, row.size)))[0] for row in series])
+    return standard_error(series.T[None], np.ones((1, series.shape[1])))
 
 
 def test_independent_blocks_have_the_error_of_a_mean():
@@ -83,7 +89,20 @@ def test_from_five_sequences_on_the_scatter_between_them_counts():
     rates = x.mean(axis=(1, 2))
     width = stats.t.ppf(stats.norm.cdf(1.0), 4)
     np.testing.assert_allclose(standard_error(x, ones(x)), rates.std(ddof=1) / np.sqrt(5) * width, rtol=1e-12)
-    assert standard_error(x[:4], ones(x[:4]))[0] < 0.01
+    assert error_bars(x, ones(x))[1][0] == 4
+
+
+@pytest.mark.parametrize("S", [2, 3, 4])
+def test_fewer_sequences_that_differ_more_than_their_blocks_are_not_taken_for_sure(S):
+    random = np.random.default_rng(6)
+    x = 10 * random.standard_normal((S, 1, 1)) + 0.1 * random.standard_normal((S, 50, 1))
+    error, degrees = error_bars(x, ones(x))
+    scatter = x.mean(axis=(1, 2)).std(ddof=1) / np.sqrt(S)
+    assert 0.8 < error[0] / (scatter * stats.t.ppf(stats.norm.cdf(1.0), S - 1)) < 1.2
+    assert degrees[0] < S
+    # while sequences that are alike are one long run
+    alike = random.standard_normal((S, 50, 40))
+    assert np.median(standard_error(alike, ones(alike))) == pytest.approx(1 / np.sqrt(50 * S), rel=0.15)
 
 
 def test_the_error_of_a_constant_growth_is_zero():
@@ -124,8 +143,11 @@ def test_sequences_that_ended_do_not_count():
     weights[1, 25:] = 0.0
     rates = sequence_rates(short, weights)
     np.testing.assert_allclose(rates[:, 0], [x[0].mean(), x[1, :25].mean()], rtol=1e-14)
-    separate = [standard_error(x[:1], w[:1])[0], standard_error(x[1:, :25], w[1:, :25])[0]]
-    np.testing.assert_allclose(standard_error(short, weights)[0], np.hypot(*separate) / 2, rtol=1e-12)
+    garbage = np.where(weights[..., None] > 0, short, 1e6)
+    np.testing.assert_array_equal(error_bars(short, weights), error_bars(garbage, weights))
+    many = random.standard_normal((2, 40, 200))
+    exact = np.hypot(1 / np.sqrt(40), 1 / np.sqrt(25)) / 2
+    assert np.median(standard_error(many, weights)) == pytest.approx(exact, rel=0.15)
     # and minus infinity stays certain where the padding says nothing
     short[1, :25] = -np.inf
     short[0] = -np.inf
@@ -146,6 +168,28 @@ def test_a_short_last_block_does_not_spoil_the_error():
         blocks = np.append(run[:1000].reshape(100, 10).sum(axis=1), run[1000:].sum())
         errors.append(standard_error(blocks[None, :, None], np.append(np.full(100, 10.0), 5.0)[None])[0])
     assert np.median(errors) == pytest.approx(1 / np.sqrt(1005), rel=0.25)
+
+
+def test_intervals_are_those_of_student():
+    np.testing.assert_allclose(interval_factor(0.95, np.inf), 1.959963984540054, rtol=1e-10)
+    np.testing.assert_allclose(interval_factor(0.95, 4.0), 2.776445 / 1.141627, rtol=1e-5)
+    np.testing.assert_allclose(interval_factor(2 * stats.norm.cdf(1.0) - 1, np.array([1.0, 2.5, 80.0])), 1.0, rtol=1e-9)
+
+
+def test_slower_growth_leaves_fewer_degrees_of_freedom():
+    random = np.random.default_rng(11)
+    medians = []
+    for rho in (0.0, 0.9):
+        x = autoregressive(random, 150, rho, 300).T[None]
+        medians.append(np.median(error_bars(x, ones(x))[1]))
+    assert medians[0] > 2 * medians[1]
+    many = random.standard_normal((3, 150, 300))
+    assert np.median(error_bars(many, ones(many))[1]) > medians[0]
+
+
+def test_growth_that_is_constant_to_rounding_has_no_doubt():
+    x = np.full((1, 30, 2), 0.7)
+    np.testing.assert_array_equal(error_bars(x, ones(x))[1], np.inf)
 
 
 # --- sequences that are not independent ------------------------------------------------------------------------

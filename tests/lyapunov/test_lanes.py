@@ -193,6 +193,15 @@ def late_jac(t, x, u, p):
     return (0.5, 0.0), (0.0, 0.99 if t < 200 else p)
 
 
+def test_a_lane_of_one_unit_that_loses_all_is_below_resolution_alone():
+    x0 = np.linspace(0.1, 0.5, 11)[:, None]  # the slope is zero at 0.5
+    ds = dynet.lyapunov_spectrum(dynet.zoo.logistic(), x0, 300, qr_interval=1)
+    alone = dynet.lyapunov_spectrum(dynet.zoo.logistic(), x0[3], 300, qr_interval=1)
+    assert np.isneginf(ds.sequence_exponent[10, 0])
+    assert np.isfinite(ds.sequence_exponent[:10]).all()
+    np.testing.assert_allclose(ds.growth[3], alone.growth[0], rtol=0, atol=1e-10)
+
+
 def test_an_interval_chosen_on_a_slow_start_is_given_up_by_all_lanes():
     ds = spectrum(dynet.Map(late_step, late_jac, params=1e-3), np.ones((9, 2)), 1_000, initial_frame=np.eye(2))
     exact = [np.log(0.5), (200 * np.log(0.99) + 800 * np.log(1e-3)) / 1_000]

@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
 import dynet
 
@@ -39,11 +40,71 @@ def test_convergence_is_judged_by_the_error_of_the_leading_exponent(made, expone
     assert by_quantity(made(exponents, errors)).verdict["memory time"].endswith(f"], {words}")
 
 
+def noisy(seed=0, S=1, B=100):
+    return 0.1 * np.random.default_rng(seed).standard_normal((S, B, 2)) + [-0.5, -1.0]
+
+
+def verdict_of(growth, independent=True):
+    """The verdict on a spectrum made of this growth (sequence, block, exponent), a block a step."""
+    J = np.zeros((*growth.shape, 2))
+    J[..., [0, 1], [0, 1]] = np.exp(growth)
+    system = dynet.Map.from_jacobians(J if independent else J[0])
+    ds = dynet.lyapunov_spectrum(system, None, growth.shape[1], initial_frame=np.eye(2))
+    return by_quantity(ds).verdict["memory time"].split("], ")[1]
+
+
+@pytest.mark.parametrize("S", [1, 3, 8])
+def test_a_transient_that_is_left_is_seen(S):
+    growth = noisy(S=S, B=1_000)
+    assert verdict_of(growth) == "converged"
+    late = growth + 0.2 * np.exp(-np.arange(1_000) / 60)[:, None]
+    assert verdict_of(late) == "drifting: give a longer transient, or run longer"
+
+
 def test_a_drift_between_the_halves_is_seen(made):
     blocks = np.concatenate([np.full((25, 2), -1.0), np.full((25, 2), -1.2)])
     blocks[:, 1] -= 2
     ds = made([-1.1, -3.1], [0.01, 0.01], blocks=blocks)
-    assert by_quantity(ds).verdict["memory time"].endswith("], drifting: give a longer transient")
+    assert by_quantity(ds).verdict["memory time"].endswith("], drifting: give a longer transient, or run longer")
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_stationary_growth_does_not_drift(seed):
+    assert verdict_of(noisy(seed, B=500)) == "converged"
+
+
+def test_a_run_that_is_short_for_its_correlation_says_so():
+    t = np.arange(1_000)
+    slow = np.cos(2 * np.pi * t / 1_000)[:, None]  # one wave in the run
+    words = verdict_of(noisy(B=1_000) + 0.3 * slow)
+    assert words.startswith("not converged: growth is correlated over about ")
+    assert words.endswith(" steps, run longer or with more sequences")
+    assert 100 < float(words.split("about ")[1].split()[0]) < 1_000
+    # the same wave where it hardly matters
+    assert verdict_of(noisy(B=1_000) + 0.003 * slow) == "converged"
+
+
+def test_a_run_says_what_ended_it():
+    x0 = [0.1, 0.1]
+    for tolerance, words in (
+        (0.05, "ended by tolerance: every standard error is below 0.05"),
+        (1e-5, "ended by n_steps: the largest standard error is "),
+    ):
+        ds = dynet.lyapunov_spectrum(dynet.zoo.henon(), x0, 5_000, tolerance=tolerance)
+        row = by_quantity(ds).loc["steps"]
+        assert row["verdict"].startswith(words)
+        assert row["value"] == ds.attrs["n_steps"] == ds.duration.sum()
+        assert (row["value"] < 5_000) == (tolerance == 0.05)
+    assert row["verdict"].endswith("the tolerance was 1e-05")
+    assert "steps" not in by_quantity(dynet.lyapunov_spectrum(dynet.zoo.henon(), x0, 500)).index
+
+
+def test_few_degrees_of_freedom_make_long_intervals(made):
+    ds = made([-0.5, -1.0], [0.1, 0.1], degrees=4)
+    row = by_quantity(ds).loc["largest exponent"]
+    width = 0.1 * stats.t.ppf(0.975, 4) / stats.t.ppf(stats.norm.cdf(1.0), 4)
+    np.testing.assert_allclose([row["lower"], row["upper"]], [-0.5 - width, -0.5 + width], rtol=1e-12)
+    assert width > 1.2 * 0.196
 
 
 @pytest.mark.parametrize(
