@@ -2,17 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
-from dynet.lyapunov.problem import RESOLUTION_KEPT, Engine, Problem, raise_if_diverged, raise_overflow
-from dynet.systems.compiled import TUPLES_UP_TO, for_loops
-
-#: The automatic interval is first chosen so that pivots differ by the machine epsilon to this power.
-_RESOLUTION_AIMED = 1 / 4
-_LONGEST_INTERVAL = 100
-PILOT_STEPS = 32
+from dynet.lyapunov.problem import Engine, Problem
+from dynet.lyapunov.tangent import PILOT_STEPS, advance_resolved, fitting_interval, trajectory_of
 
 
 class CompiledEngine(Engine):
@@ -21,8 +14,6 @@ class CompiledEngine(Engine):
     def __init__(self, problem: Problem, sequence: int) -> None:
         self._problem, self._sequence = problem, sequence
         self._trajectory = trajectory_of(problem, sequence)
-        self._epsilon = float(np.finfo(problem.frame.dtype).eps)
-        self._enough = self._epsilon**RESOLUTION_KEPT
         self.interval = self._pilot() if problem.qr_interval is None else problem.qr_interval
 
     def _pilot(self) -> int:
@@ -31,19 +22,13 @@ class CompiledEngine(Engine):
         steps = min(PILOT_STEPS, self._problem.n_rows)
         growth, _ = self._trajectory.run(0, steps, 1)
         self._trajectory.restore(saved)
-        return fitting_interval(growth[None, :], steps, self._epsilon)
+        return fitting_interval(growth[None, :], steps, self._problem)
 
     def advance(self, first: int, n_steps: int) -> np.ndarray:
-        trajectory = self._trajectory
-        saved = trajectory.save()
-        while True:
-            growth, resolution = trajectory.run(first, n_steps, self.interval)
-            if resolution >= self._enough or (self.interval == 1 and resolution >= 0):
-                return growth[None, :]
-            trajectory.restore(saved)
-            if self.interval == 1:
-                find_divergence(trajectory, self._problem, self._sequence, first, n_steps)
-            self.interval //= 2
+        growth, self.interval = advance_resolved(
+            self._trajectory, self._problem, self._sequence, first, n_steps, self.interval
+        )
+        return growth[None, :]
 
     def state(self) -> np.ndarray:
         return np.asarray(self._trajectory.x, dtype=self._problem.x0.dtype)[None, :]
@@ -54,119 +39,3 @@ class CompiledEngine(Engine):
     def resume(self, saved: dict[str, np.ndarray]) -> None:
         self.interval = int(saved["interval"])
         self._trajectory.resume(saved["x"], saved["V"])
-
-
-def find_divergence(trajectory: Trajectory, problem: Problem, sequence: int, first: int, n_steps: int) -> None:
-    """Raise at the first step after which something is not finite."""
-    for step in range(first, first + n_steps):
-        growth, _ = trajectory.run(step, 1, 1)
-        raise_if_diverged(np.asarray(trajectory.x), trajectory.frame(), step, sequence, problem, growth)
-    raise_overflow(first, n_steps, sequence)
-
-
-def fitting_interval(growth: np.ndarray, steps: int, epsilon: float) -> int:
-    """Return an interval after which pivots of sequences that grow like ``growth`` (sequence, k) are well resolved."""
-    if not np.isfinite(growth).all():
-        return 1
-    spread = np.maximum(np.ptp(growth, axis=1), np.abs(growth).max(axis=1) / 10).max() / steps
-    aimed = -_RESOLUTION_AIMED * np.log(epsilon)
-    return int(np.clip(aimed / max(spread, 1e-300), 1, _LONGEST_INTERVAL))
-
-
-class Trajectory:
-    """State and frame of one sequence, and the loop that carries them; the frame is an array."""
-
-    def __init__(self, problem: Problem, sequence: int) -> None:
-        assert problem.parts is not None
-        from dynet.kernels.qr import SPECTRUM_BLOCKS
-
-        self._dispatcher = SPECTRUM_BLOCKS[problem.parts.kind]
-        self._loop: Any = None
-        self._parts, self._params, self._dt = for_loops(problem.parts), problem.system.params, problem.system.dt
-        x0 = problem.x0[sequence]
-        self.x: Any = tuple(x0) if problem.tuples else np.ascontiguousarray(x0)
-        self._V: Any = np.ascontiguousarray(problem.frame).copy()
-        self._scratch: tuple[np.ndarray, ...] = tuple(np.empty_like(self._V) for _ in range(3))
-        if problem.parts.row is not None:
-            self._inputs = np.asarray(problem.parts.row, dtype=x0.dtype)
-        elif problem.inputs is not None:
-            self._inputs = np.ascontiguousarray(problem.inputs[sequence])
-        else:
-            self._inputs = np.empty(0, dtype=x0.dtype)
-
-    def run(self, first: int, n_steps: int, interval: int) -> tuple[np.ndarray, float]:
-        """Advance; return the growth (k,) and how well it was resolved: see the loops in `dynet.kernels.qr`."""
-        growth = np.zeros(self._V.shape[1])
-        steps = (self._inputs, self._params, first, self._dt, n_steps, interval)
-        f, df = self._parts.f, self._parts.df
-        self.x, resolution = self._call(f, df, self.x, self._V, self._scratch, *steps, growth)
-        return growth, resolution
-
-    def _call(self, *arguments: Any) -> Any:
-        if self._loop is None:
-            from numba import typeof
-
-            # the machine code itself: finding it by the types of its arguments costs as much as thousands of steps
-            self._loop = self._dispatcher.compile(tuple(map(typeof, arguments)))
-        return self._loop(*arguments)
-
-    def frame(self) -> np.ndarray:
-        """Return the frame (n, k)."""
-        frame: np.ndarray = self._V
-        return frame
-
-    def save(self) -> Any:
-        """Return what `restore` needs to come back here."""
-        return self.x, self._V.copy()
-
-    def restore(self, saved: Any) -> None:
-        """Come back to what was saved."""
-        x, V = saved
-        self.x, self._V = x, V.copy()
-
-    def resume(self, x: np.ndarray, V: np.ndarray) -> None:
-        """Go on from another state (n,) and frame (n, k)."""
-        self.x = tuple(x) if isinstance(self.x, tuple) else np.ascontiguousarray(x)
-        self._V = np.ascontiguousarray(V)
-
-
-class _SmallTrajectory(Trajectory):
-    """The same for few units: the frame is a tuple of columns."""
-
-    def __init__(self, problem: Problem, sequence: int) -> None:
-        super().__init__(problem, sequence)
-        assert problem.parts is not None
-        from dynet.kernels.qr import TUPLE_BLOCKS
-
-        self._dispatcher = TUPLE_BLOCKS[problem.parts.kind]
-        columns = np.ascontiguousarray(problem.frame.T)
-        self._V = tuple(map(tuple, columns))
-        self._scratch = np.empty_like(columns), np.empty(len(columns))
-        self._tolerance = float(np.finfo(columns.dtype).eps)
-
-    def run(self, first: int, n_steps: int, interval: int) -> tuple[np.ndarray, float]:
-        growth = np.zeros(len(self._V))
-        steps = (self._inputs, self._params, first, self._dt, n_steps, interval, self._tolerance)
-        f, df = self._parts.f, self._parts.df
-        self.x, self._V, resolution = self._call(f, df, self.x, self._V, *self._scratch, *steps, growth)
-        return growth, resolution
-
-    def frame(self) -> np.ndarray:
-        return np.array(self._V).T
-
-    def save(self) -> Any:
-        return self.x, self._V
-
-    def restore(self, saved: Any) -> None:
-        self.x, self._V = saved
-
-    def resume(self, x: np.ndarray, V: np.ndarray) -> None:
-        super().resume(x, V)
-        # numbers of the frame's own precision: the loop is compiled for what it is given first
-        self._V = tuple(map(tuple, np.asarray(V, self._scratch[0].dtype).T))
-
-
-def trajectory_of(problem: Problem, sequence: int) -> Trajectory:
-    """Return state and frame of a sequence at its start, in the loop that suits its size."""
-    small = problem.x0.shape[-1] <= TUPLES_UP_TO
-    return (_SmallTrajectory if small else Trajectory)(problem, sequence)

@@ -22,16 +22,25 @@ class Lanes:
     Parameters
     ----------
     problem : Problem
-        Functions, parameters, first frame and inputs.
+        Functions, parameters and inputs.
     starts : array (lane, n)
         State of each trajectory.
+    frames : array (lane, k, n)
+        Frame of each trajectory, by columns.
     sequences : array of int (lane,)
         Sequence that each trajectory belongs to: it tells which inputs it reads.
     firsts : array of int (lane,)
         Step that each trajectory takes first.
     """
 
-    def __init__(self, problem: Problem, starts: np.ndarray, sequences: np.ndarray, firsts: np.ndarray) -> None:
+    def __init__(
+        self,
+        problem: Problem,
+        starts: np.ndarray,
+        frames: np.ndarray,
+        sequences: np.ndarray,
+        firsts: np.ndarray,
+    ) -> None:
         assert problem.parts is not None
         from dynet.kernels.lanes import LANE_BLOCKS, LANES, rows_of
 
@@ -46,7 +55,7 @@ class Lanes:
         self._memory = np.zeros((pieces, self._rows.params, LANES))
         self._shape = (pieces, LANES)
         self._put(0, starts[filled])
-        self._put(self._rows.frame, np.broadcast_to(problem.frame.T.ravel(), (filled.size, n * k)))
+        self._put(self._rows.frame, frames[filled].reshape(-1, n * k))
         self._put(self._rows.lengths, np.ones((filled.size, k)))
         self._put(self._rows.first, np.asarray(firsts, dtype=np.float64)[filled, None])
         self._sequences = np.ascontiguousarray(sequences[filled].reshape(self._shape), dtype=np.int64)
@@ -58,9 +67,10 @@ class Lanes:
         width = values.shape[1]
         self._memory[:, row : row + width] = values.reshape(*self._shape, width).transpose(0, 2, 1)
 
-    def _get(self, row: int, width: int) -> np.ndarray:
-        values = self._memory[:, row : row + width].transpose(0, 2, 1).reshape(-1, width)
-        return values[: self.count].copy()  # a single row would be a view
+    def _get(self, memory: np.ndarray | None, row: int, width: int) -> np.ndarray:
+        memory = self._memory if memory is None else memory
+        # a copy, always: what is read is kept while the lanes go on
+        return np.array(memory[:, row : row + width].transpose(0, 2, 1).reshape(-1, width)[: self.count])
 
     def run(self, n_steps: int, interval: int) -> tuple[np.ndarray, np.ndarray]:
         """Advance all; return the growth (lane, k), and whether a lane has to be run again with more care (lane,)."""
@@ -90,14 +100,14 @@ class Lanes:
         self._workers.run(lambda begin, end: loop(*arguments, begin, end), 0.25 * n_steps * self._memory.size)
         return self._growth.reshape(-1, k)[: self.count].copy(), self._failed.reshape(-1)[: self.count].copy()
 
-    def states(self) -> np.ndarray:
-        """Return the present states (lane, n)."""
-        return self._get(0, self._problem.frame.shape[0]).astype(self._problem.x0.dtype)
+    def states(self, saved: np.ndarray | None = None) -> np.ndarray:
+        """Return the present states (lane, n), or those that were saved."""
+        return self._get(saved, 0, self._problem.frame.shape[0]).astype(self._problem.x0.dtype)
 
-    def frames(self) -> np.ndarray:
-        """Return the present frames by their columns, (lane, k, n)."""
+    def frames(self, saved: np.ndarray | None = None) -> np.ndarray:
+        """Return the present frames by their columns, (lane, k, n), or those that were saved."""
         n, k = self._problem.frame.shape
-        return self._get(self._rows.frame, n * k).reshape(-1, k, n)
+        return self._get(saved, self._rows.frame, n * k).reshape(-1, k, n)
 
     def save(self) -> np.ndarray:
         """Return what `restore` needs to come back here."""
