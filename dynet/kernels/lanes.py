@@ -25,7 +25,7 @@ from dynet.kernels.formulas import (
 )
 from dynet.kernels.qr import add_growth
 from dynet.kernels.small import input_row
-from dynet.kernels.traced import as_intrinsic, load_tuple, peek, poke
+from dynet.kernels.traced import as_intrinsic, load_tuple, peek, poke, widest_vectors
 
 #: Trajectories in one piece of memory.
 LANES = 16
@@ -83,6 +83,7 @@ def _lane_block(tangent: Any) -> Any:
         ``p`` are the parameters, or tell their types if ``own`` is not None. ``growth`` (piece, lane, k) and
         ``failed`` (piece, lane), whether a lane has to be run again with more care, are written.
         """
+        widest_vectors()
         rows = rows_of(len(x), len(V))  # known when compiled: only then are rows seen to be apart
         for g in range(begin, end):
             piece = memory[g]
@@ -116,6 +117,7 @@ _part = njit(forceinline=True, **_OPTIONS)
 
 @_part
 def _factor(piece, x, V, tolerance):  # type: ignore[no-untyped-def]
+    widest_vectors()
     rows = rows_of(len(x), len(V))
     for lane in range(LANES):
         W = peek(piece, rows.frame * LANES + lane, LANES, V)
@@ -129,6 +131,7 @@ def _factor(piece, x, V, tolerance):  # type: ignore[no-untyped-def]
 
 @_part
 def _rescale(piece, x, V):  # type: ignore[no-untyped-def]
+    widest_vectors()
     rows = rows_of(len(x), len(V))
     for lane in range(LANES):
         W = peek(piece, rows.frame * LANES + lane, LANES, V)

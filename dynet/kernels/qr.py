@@ -151,13 +151,16 @@ def _careful(columns, pivots, growth):  # type: ignore[no-untyped-def]
 
 def _trajectory_block(step: Any) -> Any:
     @njit(error_model="numpy", nogil=True)
-    def trajectory_block(f, x, inputs, p, first, dt, states):  # type: ignore[no-untyped-def]
-        """Advance the state alone and write it after every step into ``states`` (time, n)."""
-        for s in range(states.shape[0]):
-            u = input_row(inputs, 0, first + s)
-            x = step(f, (first + s) * dt, x, u, p, dt)
+    def trajectory_block(f, x, inputs, p, first, dt, stops, states):  # type: ignore[no-untyped-def]
+        """Advance the state alone; write into ``states`` (stop, n) what it is before each of the steps ``stops``."""
+        step_number = first
+        for row in range(stops.shape[0]):
+            while step_number < stops[row]:
+                u = input_row(inputs, 0, step_number)
+                x = step(f, step_number * dt, x, u, p, dt)
+                step_number += 1
             for i in range(states.shape[1]):
-                states[s, i] = x[i]
+                states[row, i] = x[i]
         return x
 
     return trajectory_block

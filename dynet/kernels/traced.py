@@ -340,3 +340,22 @@ def _places(context: Any, builder: Any, signature: Any, values: Any) -> Iterator
 
 peek: Any = as_intrinsic(_peek, _peek_definition)
 poke: Any = as_intrinsic(_poke, _poke_definition)
+
+
+# --- vectors of lanes ----------------------------------------------------------------------------------------
+
+
+def _widest_vectors() -> None:
+    """Let the loops of the function that calls this use the widest vectors that the processor has."""
+
+
+def _widest_vectors_definition() -> Any:
+    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        # the compiler takes half of them unless it is told; llvmlite knows no attributes with values by name
+        set.add(builder.function.attributes, '"prefer-vector-width"="512"')
+        return context.get_dummy_value()
+
+    return types.void(), generate
+
+
+widest_vectors: Any = as_intrinsic(_widest_vectors, _widest_vectors_definition)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import Self
 
 import numpy as np
 
@@ -60,9 +61,12 @@ class Fronts(ABC):
     def frames(self) -> np.ndarray:
         """Return the present frames by columns (front, k, n)."""
 
-    def positions(self) -> np.ndarray:
-        """Return the steps that come next (front,)."""
-        return self._position
+    def kept(self, some: np.ndarray) -> Self:
+        """Return fronts of ``some`` of these alone, a mask or places."""
+        states, frames = self.states()[some], self.frames()[some]
+        fronts = type(self)(self._problem, states, self._sequences[some], self._position[some], frames)
+        fronts.interval = self.interval
+        return fronts
 
 
 class LaneFronts(Fronts):

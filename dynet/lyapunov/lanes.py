@@ -45,7 +45,6 @@ class Lanes:
         from dynet.kernels.lanes import LANE_BLOCKS, LANES, rows_of
 
         self._dispatcher = LANE_BLOCKS[problem.parts.kind]
-        self._loop: Any = None
         self._problem, self._parts = problem, for_loops(problem.parts)
         self.count, (n, k) = len(starts), problem.frame.shape
         pieces = -(-self.count // LANES)
@@ -94,9 +93,7 @@ class Lanes:
             self._growth,
             self._failed,
         )
-        if self._loop is None:
-            self._loop = self._dispatcher.compile(_types(arguments))
-        loop = self._loop
+        loop = problem.loop(self._dispatcher, lambda: _types(arguments))
         self._workers.run(lambda begin, end: loop(*arguments, begin, end), 0.25 * n_steps * self._memory.size)
         return self._growth.reshape(-1, k)[: self.count].copy(), self._failed.reshape(-1)[: self.count].copy()
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -32,6 +33,14 @@ class Problem:
     n_rows: int  # steps of the run, transient included
     independent: bool  # whether the sequences have inputs of their own
     qr_interval: int | None  # None: automatic
+    #: machine code of loops for this problem: finding it by the types of its arguments takes as long as many steps
+    loops: dict[Any, Any] = field(default_factory=dict, repr=False)
+
+    def loop(self, dispatcher: Any, types: Callable[[], tuple[Any, ...]]) -> Any:
+        """Return the machine code of a loop for arguments of ``types()``, the same in all of this problem."""
+        if dispatcher not in self.loops:
+            self.loops[dispatcher] = dispatcher.compile(types())
+        return self.loops[dispatcher]
 
     @property
     def engine(self) -> str:

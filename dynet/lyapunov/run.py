@@ -29,7 +29,14 @@ class Progress(NamedTuple):
 class Run:
     """One group of sequences of equal length, advanced block by block."""
 
-    def __init__(self, problem: Problem, n_transient: int, tolerance: float | None, progress: bool) -> None:
+    def __init__(
+        self,
+        problem: Problem,
+        n_transient: int,
+        tolerance: float | None,
+        progress: bool,
+        engine: Engine | None = None,
+    ) -> None:
         self.problem, self.n_transient = problem, n_transient
         self.tolerance, self.progress = tolerance, progress
         self.growth: list[np.ndarray] = []
@@ -38,11 +45,11 @@ class Run:
         self.reached = False
         #: called at the end of every block
         self.block_done: Callable[[], None] = _nothing
-        self.engine: Engine = make_engine(problem)
+        self.engine: Engine = make_engine(problem) if engine is None else engine
 
     def finish(self, n_steps: int, size: int) -> None:
         """Run the transient and then ``n_steps`` in blocks of ``size``, or as many as the tolerance asks for."""
-        with _bar(n_steps + self.n_transient, self.progress) as bar:
+        with self._bar(n_steps) as bar:
             bar.update(self.position)
             total = self.n_transient + n_steps
             while self.position < total and not self.reached:
@@ -75,6 +82,18 @@ class Run:
         error = standard_error(self.blocks(), self.durations(), independent=self.problem.independent)
         return bool((error < self.tolerance).all())
 
+    def state(self) -> np.ndarray:
+        """Return the present states (sequence, n)."""
+        return self.engine.state()
+
+    def _bar(self, n_steps: int) -> Any:
+        """Return a progress bar: a widget in notebooks that have them, text elsewhere."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # a notebook without widgets is no reason to warn: text will do
+            from tqdm.auto import tqdm
+        total = self.n_transient + n_steps
+        return tqdm(total=total, disable=not self.progress, desc="Lyapunov spectrum", unit="step", leave=False)
+
     def blocks(self) -> np.ndarray:
         """Return the growth (sequence, block, exponent)."""
         return np.stack(self.growth, axis=1)
@@ -95,11 +114,3 @@ def block_size(n_steps: int, interval: int) -> int:
 
 def _nothing() -> None:
     """Do nothing at the end of a block."""
-
-
-def _bar(total: int, show: bool) -> Any:
-    """Return a progress bar: a widget in notebooks that have them, text elsewhere."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # a notebook without widgets is no reason to warn: text will do
-        from tqdm.auto import tqdm
-    return tqdm(total=total, disable=not show, desc="Lyapunov spectrum", unit="step", leave=False)

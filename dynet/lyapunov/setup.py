@@ -21,6 +21,8 @@ from dynet.typing import ArrayLike, Rng
 
 #: From this many exponents on, LU frames are faster than Householder ones.
 LU_FROM = 32
+#: Of a chunk of time, at least.
+FEWEST_STEPS = 10
 
 
 def require_map(system: Any) -> Map:
@@ -53,6 +55,7 @@ def make_problem(
     rng: Rng,
     tolerance: float | None,
     checkpoint: Any,
+    time_chunks: Any,
     check: bool,
 ) -> Problem:
     """Check every argument of a spectrum and return the problem to run."""
@@ -66,6 +69,8 @@ def make_problem(
         faults.add("tolerance", tolerance, "give a positive standard error to stop at")
     if checkpoint is not None:
         check_path(faults, checkpoint)
+    faults.raise_if_any()
+    _check_chunks(faults, time_chunks, n_steps + n_transient, tolerance, checkpoint)
     faults.raise_if_any()
 
     start, rows = start_and_inputs(faults, system, x0, inputs, n_steps + n_transient, "n_transient + n_steps")
@@ -82,6 +87,9 @@ def make_problem(
     parts = compiled_parts(system) if is_numpy(start) and frame != "lu" else None
     first_row = start[0, :0] if rows is None else rows[0, 0, :]
     start, parts, tuples, frame_dtype = settle(system, parts, start, first_row, names)
+    if parts is None and time_chunks not in (1, "auto"):
+        faults.add("time_chunks", time_chunks, "only compiled systems (numba functions) are run parallel in time")
+        faults.raise_if_any()
     if rows is not None:
         rows = move_like(rows, start)
     k = V.shape[1]
@@ -105,6 +113,18 @@ def make_problem(
         independent=_are_independent(system, rows),
         qr_interval=None if qr_interval == "auto" else int(qr_interval),
     )
+
+
+def _check_chunks(faults: Faults, time_chunks: Any, n_rows: int, tolerance: Any, checkpoint: Any) -> None:
+    if isinstance(time_chunks, str) and time_chunks == "auto":
+        return
+    most = max(n_rows // FEWEST_STEPS, 1)
+    why = f', or "auto" (a chunk holds at least {FEWEST_STEPS} steps)'
+    if not faults.integer("time_chunks", time_chunks, 1, most, why) or time_chunks == 1:
+        return
+    for name, value, what in (("tolerance", tolerance, "stops a run"), ("checkpoint", checkpoint, "continues one")):
+        if value is not None:
+            faults.say(f"time_chunks and {name}: chunks run all at once, {name} {what} as it goes; give one of them")
 
 
 def _are_independent(system: Map, rows: Any) -> bool:

@@ -19,6 +19,7 @@ from dynet.lyapunov.convergence import SEQUENCES_FOR_SCATTER, error_bars, sequen
 from dynet.lyapunov.problem import Problem
 from dynet.lyapunov.run import Run, block_size
 from dynet.lyapunov.setup import make_problem, require_map
+from dynet.lyapunov.time_chunks import ChunkedRun, chunks_for
 from dynet.systems.cells import HiddenLSTM
 from dynet.systems.compiled import TUPLES_UP_TO
 from dynet.systems.map import Map
@@ -48,6 +49,7 @@ def lyapunov_spectrum(
     tolerance: float | None = None,
     frame: Literal["auto", "qr", "lu"] = "auto",
     initial_frame: ArrayLike | None = None,
+    time_chunks: int | Literal["auto"] = 1,
     rng: Rng = None,
     progress: bool = False,
     checkpoint: str | os.PathLike[str] | None = None,
@@ -85,6 +87,13 @@ def lyapunov_spectrum(
         Factorisation of the array engine: Householder, or pivoted elimination (same exponents, faster).
     initial_frame : array (n, k), optional
         Frame to start with, orthonormalised; a random one, the same for every sequence, if not given.
+    time_chunks : int or "auto", default 1
+        Cut the time of compiled systems into so many chunks that run at once, as lanes of one loop and in threads.
+        The states are run once, before; the first steps of a chunk are taken again, from the frame in which the
+        chunk before ended, until its frames agree with those of the first time. The exponents are those of
+        one piece: ``attrs["overlap"]`` is the most steps that were taken again, ``attrs["overlap_error"]`` how far
+        the frames still were apart, as an error of the exponents. "auto": as many as keep the processors busy, 1 for
+        short runs, other systems, with a tolerance or a checkpoint.
     rng : Generator or int, optional
         Source of the random frame; None means ``default_rng(0)``.
     progress : bool, default False
@@ -135,6 +144,8 @@ def lyapunov_spectrum(
     True
     """
     system = require_map(system)
+    if time_chunks == "auto" and (tolerance is not None or checkpoint is not None):
+        time_chunks = 1
     problem = make_problem(
         system,
         x0,
@@ -148,6 +159,7 @@ def lyapunov_spectrum(
         rng=rng,
         tolerance=tolerance,
         checkpoint=checkpoint,
+        time_chunks=time_chunks,
         check=check,
     )
     counts = np.full(problem.x0.shape[0], n_steps + n_transient)
@@ -155,7 +167,10 @@ def lyapunov_spectrum(
         counts = _checked_lengths(lengths, problem, n_steps, n_transient)
     # sequences of equal length run together; the longest sets the grid of blocks for all of them
     members = [np.flatnonzero(counts == count) for count in np.unique(counts)[::-1]]
-    runs = [Run(_part(problem, rows, int(counts[rows[0]])), n_transient, tolerance, progress) for rows in members]
+    runs = [
+        _make_run(_part(problem, rows, int(counts[rows[0]])), n_transient, tolerance, time_chunks, progress)
+        for rows in members
+    ]
     # the grid depends on the arguments alone, so that runs of other networks can be compared block by block
     size = block_size(int(counts.max()) - n_transient, problem.qr_interval or 1)
     interval = min(size, *(run.engine.interval for run in runs))
@@ -177,8 +192,28 @@ def lyapunov_spectrum(
         "rng": _named_rng(rng),
         "initial_frame": "given" if initial_frame is not None else f"random orthonormal, rng={_named_rng(rng)}",
         "check": check,
+        **_alignment(runs, system.dt),
         **({} if keeper is None else keeper.attrs()),
     })  # fmt: skip
+
+
+def _make_run(
+    problem: Problem, n_transient: int, tolerance: float | None, time_chunks: int | str, progress: bool
+) -> Run:
+    n_chunks = chunks_for(problem) if time_chunks == "auto" else int(time_chunks)
+    if n_chunks == 1:
+        return Run(problem, n_transient, tolerance, progress)
+    return ChunkedRun(problem, n_transient, n_chunks, progress)
+
+
+def _alignment(runs: list[Run], dt: float) -> dict[str, Any]:
+    """Return what the attributes say of the chunks of time."""
+    chunked = [run for run in runs if isinstance(run, ChunkedRun)]
+    attrs: dict[str, Any] = {"time_chunks": max([run.alignment.chunks for run in chunked], default=1)}
+    if chunked:
+        attrs["overlap"] = max(run.alignment.overlap for run in chunked)
+        attrs["overlap_error"] = max(run.alignment.error / (sum(run.steps) * dt) for run in chunked)
+    return attrs
 
 
 def _checked_lengths(lengths: ArrayLike, problem: Problem, n_steps: int, n_transient: int) -> np.ndarray:
@@ -236,7 +271,7 @@ def _label(
         count = len(run.steps)
         growth[rows, :count] = run.blocks()
         durations[rows, :count] = run.durations()
-        final[rows] = run.engine.state()
+        final[rows] = run.state()
     rates = sequence_rates(growth, durations)
     elapsed = np.cumsum(durations, axis=1)[..., None]
     running = np.cumsum(np.where(np.isnan(growth), 0.0, growth), axis=1) / elapsed

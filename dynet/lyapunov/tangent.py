@@ -23,18 +23,13 @@ class Trajectory:
         from dynet.kernels.qr import SPECTRUM_BLOCKS
 
         self._dispatcher = SPECTRUM_BLOCKS[problem.parts.kind]
-        self._loop: Any = None
+        self._problem = problem
         self._parts, self._params, self._dt = for_loops(problem.parts), problem.system.params, problem.system.dt
         x0 = problem.x0[sequence]
         self.x: Any = tuple(x0) if problem.tuples else np.ascontiguousarray(x0)
         self._V: Any = np.ascontiguousarray(problem.frame).copy()
         self._scratch: tuple[np.ndarray, ...] = tuple(np.empty_like(self._V) for _ in range(3))
-        if problem.parts.row is not None:
-            self._inputs = np.asarray(problem.parts.row, dtype=x0.dtype)
-        elif problem.inputs is not None:
-            self._inputs = np.ascontiguousarray(problem.inputs[sequence])
-        else:
-            self._inputs = np.empty(0, dtype=x0.dtype)
+        self._inputs = sequence_inputs(problem, sequence)
 
     def run(self, first: int, n_steps: int, interval: int) -> tuple[np.ndarray, float]:
         """Advance; return the growth (k,) and how well it was resolved: see the loops in `dynet.kernels.qr`."""
@@ -45,12 +40,9 @@ class Trajectory:
         return growth, resolution
 
     def _call(self, *arguments: Any) -> Any:
-        if self._loop is None:
-            from numba import typeof
+        from numba import typeof
 
-            # the machine code itself: finding it by the types of its arguments costs as much as thousands of steps
-            self._loop = self._dispatcher.compile(tuple(map(typeof, arguments)))
-        return self._loop(*arguments)
+        return self._problem.loop(self._dispatcher, lambda: tuple(map(typeof, arguments)))(*arguments)
 
     def frame(self) -> np.ndarray:
         """Return the frame (n, k)."""
@@ -68,8 +60,8 @@ class Trajectory:
 
     def resume(self, x: np.ndarray, V: np.ndarray) -> None:
         """Go on from another state (n,) and frame (n, k)."""
-        self.x = tuple(x) if isinstance(self.x, tuple) else np.ascontiguousarray(x)
-        self._V = np.ascontiguousarray(V)
+        self.x = tuple(x) if isinstance(self.x, tuple) else np.array(x)
+        self._V = np.array(V, dtype=self._problem.frame.dtype, order="C")
 
 
 class _SmallTrajectory(Trajectory):
@@ -112,6 +104,15 @@ def trajectory_of(problem: Problem, sequence: int) -> Trajectory:
     """Return state and frame of a sequence at its start, in the loop that suits its size."""
     small = problem.x0.shape[-1] <= TUPLES_UP_TO
     return (_SmallTrajectory if small else Trajectory)(problem, sequence)
+
+
+def sequence_inputs(problem: Problem, sequence: int) -> np.ndarray:
+    """Return the inputs of a sequence (time, channel), or the constant row (channel,)."""
+    assert problem.parts is not None
+    dtype = problem.x0.dtype
+    if problem.parts.row is not None:
+        return np.asarray(problem.parts.row, dtype=dtype)
+    return np.empty(0, dtype=dtype) if problem.inputs is None else np.ascontiguousarray(problem.inputs[sequence])
 
 
 def find_divergence(trajectory: Trajectory, problem: Problem, sequence: int, first: int, n_steps: int) -> None:

@@ -162,5 +162,6 @@ def _compiled(system: Map, parts: Any, starts: Any, rows: Any, s: int, n_steps: 
         except NumbaError:
             tuples = True  # it unpacks its state
     state = tuple(x) if tuples else x
-    TRAJECTORY_BLOCKS[parts.kind](inlined(parts.f), state, inputs, system.params, 0, system.dt, states)
+    stops = np.arange(1, n_steps + 1)
+    TRAJECTORY_BLOCKS[parts.kind](inlined(parts.f), state, inputs, system.params, 0, system.dt, stops, states)
     return np.concatenate([x[None, :], states])
