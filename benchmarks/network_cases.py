@@ -142,7 +142,7 @@ def _torch_lstm(W_hh: np.ndarray, W_xh: np.ndarray, inputs: np.ndarray, n_steps:
     return Side(run, n_steps)
 
 
-def torch_tensors(n_sequences: int = 10, n: int = 512, n_steps: int = 10) -> Iterator[Row]:
+def torch_tensors(n_sequences: int = 10, n: int = 512, n_steps: int = STEPS) -> Iterator[Row]:
     """A batch of torch CPU tensors: what a step costs beyond its product, which is the factorisation."""
     import torch
 
@@ -152,7 +152,7 @@ def torch_tensors(n_sequences: int = 10, n: int = 512, n_steps: int = 10) -> Ite
     system = dynet.Map(lambda t, x, u, p: x, lambda t, x, u, p: p, params=J, vectorized=True)
     V, out = torch.randn(J.shape, generator=generator, dtype=torch.float64), torch.empty_like(J)
     exponents = {
-        frame: dynet.lyapunov_spectrum(system, x0, n_steps, frame=frame, check=False).sequence_exponent
+        frame: dynet.lyapunov_spectrum(system, x0, LOOP_STEPS, frame=frame, check=False).sequence_exponent
         for frame in ("lu", "qr")
     }
     agree("torch tensors, LU and QR frames", exponents["lu"], exponents["qr"], 1e-8)

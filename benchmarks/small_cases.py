@@ -13,7 +13,7 @@ from numba import njit
 import compiled_c
 import dynet
 import loops
-from timing import CORES, Alternated, Row, Side, agree, figure, missing, seconds
+from timing import CORES, Alternated, Row, Side, agree, figure, missing
 
 A, B = 1.4, 0.3
 LORENZ, DT = (10.0, 28.0, 8 / 3), 0.01
@@ -104,16 +104,14 @@ def henon_many(n_sequences: int = 1024) -> Iterator[Row]:
     """Many trajectories: processor time of all cores together, and how many of them were busy."""
     starts = np.random.default_rng(0).uniform(-0.1, 0.1, (n_sequences, 2))
     system = dynet.zoo.henon(A, B)
-    # as many steps as fill about a second: a call must be long against what it spends on its result
-    pilot = seconds(_dynet(system, starts, 201))
-    n_steps = int(np.clip(1.0 / pilot, 201, 50_000))
+    n_steps = 50_000  # a call must be long against what it spends on its result
     for interval, words, limit in ((1, "QR every step", 5.0), ("auto", "automatic interval", 2.5)):
         case = f"Hénon, {n_sequences} trajectories, {words}"
         ds = dynet.lyapunov_spectrum(system, starts, n_steps, qr_interval=interval)
         agree(f"{case}: sums", ds.sequence_exponent.sum("exponent"), np.log(B), 1e-9)
         side = _dynet(system, starts, n_steps, qr_interval=interval)
         sides = {"processor": side, "wall": replace(side, clock=time.perf_counter)}
-        times = Alternated(sides, 5 if n_steps > 5_000 else 1)
+        times = Alternated(sides, 5)
         nanoseconds = times.median("processor") / n_sequences * 1e9
         yield figure("henon-many", case, nanoseconds, limit, "ns / step, core", f"{n_steps} steps")
         busy = times.median("processor") / times.median("wall")

@@ -128,3 +128,17 @@ def test_missing_names_imports_afresh(tmp_path, monkeypatch):
     )
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     assert missing_names("lazy_package", {"a_opener", "leaf"}) == ["leaf"]
+
+
+def test_kernels_work_where_nothing_can_be_kept_on_disk():
+    program = """
+import numba.core.caching
+numba.core.caching.CacheImpl._locator_classes = []
+import numpy as np
+import dynet
+from dynet.kernels.caching import CACHE
+assert not CACHE
+J = np.random.default_rng(0).standard_normal((3, 2, 2))
+dynet.lyapunov_spectrum(dynet.Map.from_jacobians(J), None, 3, frame="lu")
+"""
+    subprocess.run([sys.executable, "-c", program], check=True)

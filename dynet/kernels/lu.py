@@ -11,13 +11,14 @@ from __future__ import annotations
 from numba import njit, uint64
 
 from dynet.kernels.blas import gemm
+from dynet.kernels.caching import CACHE
 
 #: Columns of the innermost block, and of the blocks by which everything to the right is updated.
 INNER, OUTER = 8, 32
 _FREE = {"nnan", "nsz", "contract", "reassoc"}  # rounding may differ; infinities stay what they are
 
 
-@njit(error_model="numpy", nogil=True, cache=True)
+@njit(error_model="numpy", nogil=True, cache=CACHE)
 def lu(A, keys, swaps, inverse, copy, letters, sizes, scalars, gemm_at):  # type: ignore[no-untyped-def]
     """Factor ``A[column, row]`` (k, n) with k <= n into L (unit diagonal, below) and U, in place.
 
@@ -60,7 +61,7 @@ def lu(A, keys, swaps, inverse, copy, letters, sizes, scalars, gemm_at):  # type
                          n - right, until - right, width, -1.0, 1.0)  # fmt: skip
 
 
-@njit(error_model="numpy", nogil=True, fastmath=_FREE, cache=True)
+@njit(error_model="numpy", nogil=True, fastmath=_FREE, cache=CACHE)
 def _factor_block(A, keys, swaps, left, right):  # type: ignore[no-untyped-def]
     """Factor some columns by vector loops, exchanging rows inside them alone."""
     n = uint64(A.shape[1])
@@ -96,7 +97,7 @@ def _factor_block(A, keys, swaps, left, right):  # type: ignore[no-untyped-def]
                 A[c, i] -= f * A[j, i]
 
 
-@njit(error_model="numpy", nogil=True, cache=True)
+@njit(error_model="numpy", nogil=True, cache=CACHE)
 def _exchange(A, swaps, first, last, left, right):  # type: ignore[no-untyped-def]
     """Exchange rows ``first`` to ``last`` with their partners in the columns from ``left`` to ``right``."""
     for column in range(left, right):
@@ -106,7 +107,7 @@ def _exchange(A, swaps, first, last, left, right):  # type: ignore[no-untyped-de
             A[c, i], A[c, b] = A[c, b], A[c, i]
 
 
-@njit(error_model="numpy", nogil=True, fastmath=_FREE, cache=True)
+@njit(error_model="numpy", nogil=True, fastmath=_FREE, cache=CACHE)
 def _solve(A, first, right, until):  # type: ignore[no-untyped-def]
     """Replace the rows ``first`` to ``right`` of some columns by the inverse triangle times them."""
     o, w = uint64(first), uint64(right - first)
@@ -118,7 +119,7 @@ def _solve(A, first, right, until):  # type: ignore[no-untyped-def]
                 A[c, o + i] -= f * A[o + s, o + i]
 
 
-@njit(error_model="numpy", nogil=True, fastmath=_FREE, cache=True)
+@njit(error_model="numpy", nogil=True, fastmath=_FREE, cache=CACHE)
 def _subtract_eight(A, first, right, until):  # type: ignore[no-untyped-def]
     """Subtract eight columns below the triangle, times the block row above, in one pass."""
     n, s, r = uint64(A.shape[1]), uint64(first), uint64(right)
@@ -134,7 +135,7 @@ def _subtract_eight(A, first, right, until):  # type: ignore[no-untyped-def]
             )  # fmt: skip
 
 
-@njit(error_model="numpy", nogil=True, fastmath=_FREE, cache=True)
+@njit(error_model="numpy", nogil=True, fastmath=_FREE, cache=CACHE)
 def _solve_by_inverse(A, first, right, until, inverse, copy, letters, sizes, scalars, gemm_at):  # type: ignore[no-untyped-def]
     """Do what `_solve` does for many columns: invert the triangle, which is small, and multiply."""
     n, w, o = A.shape[1], uint64(right - first), uint64(first)

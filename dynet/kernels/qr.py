@@ -13,6 +13,7 @@ import numpy as np
 from numba import njit
 
 from dynet.kernels import rk
+from dynet.kernels.caching import CACHE
 from dynet.kernels.formulas import (
     growth_tuple,
     normalise_tuple,
@@ -139,7 +140,7 @@ def add_growth(V, N, E, growth):  # type: ignore[no-untyped-def]
         growth[j] += logarithms[j]
 
 
-@njit(error_model="numpy", nogil=True, cache=True)
+@njit(error_model="numpy", nogil=True, cache=CACHE)
 def _careful(columns, pivots, growth):  # type: ignore[no-untyped-def]
     """Factor columns that may be lost to rounding."""
     worst = orthonormalise_plain(columns.T, pivots)

@@ -15,6 +15,7 @@ from numba.core.imputils import impl_ret_borrowed
 from numba.cpython.unsafe.tuple import tuple_setitem as _tuple_setitem
 from numba.extending import overload
 
+from dynet.kernels.caching import CACHE
 from dynet.kernels.formulas import (
     combine_tuple,
     like_tuple,
@@ -265,7 +266,7 @@ def orthonormalise(V, pivots):  # type: ignore[no-untyped-def]
     return orthonormalise_plain(V, pivots)
 
 
-@njit(error_model="numpy", nogil=True, cache=True)
+@njit(error_model="numpy", nogil=True, cache=CACHE)
 def orthonormalise_plain(V, pivots):  # type: ignore[no-untyped-def]
     """`orthonormalise` by Gram and Schmidt, in plain loops."""
     n, k = V.shape
@@ -334,7 +335,7 @@ def _complete(V, j):  # type: ignore[no-untyped-def]
     V[:, j] *= 1.0 / np.sqrt(_remove_earlier(V, j))
 
 
-@njit(error_model="numpy", nogil=True, cache=True)
+@njit(error_model="numpy", nogil=True, cache=CACHE)
 def orthonormalise_lapack(V, pivots):  # type: ignore[no-untyped-def]
     """`orthonormalise` by Householder reflections, for sizes where LAPACK is faster."""
     n, k = V.shape

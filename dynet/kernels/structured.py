@@ -13,6 +13,7 @@ import numpy as np
 from numba import njit, uint64
 
 from dynet.kernels.blas import LETTERS, address, gemm, trmm
+from dynet.kernels.caching import CACHE
 from dynet.kernels.lu import OUTER, lu
 
 _FREE = {"nnan", "nsz", "contract", "reassoc"}
@@ -51,7 +52,7 @@ def keys_of(A: np.ndarray) -> np.ndarray:
     return A.view(np.int64 if A.itemsize == 8 else np.int32)
 
 
-@njit(error_model="numpy", nogil=True, cache=True)
+@njit(error_model="numpy", nogil=True, cache=CACHE)
 def factor(A, keys, rows, pivots, work):  # type: ignore[no-untyped-def]
     """Factor ``A`` in place and set ``rows``: row p of the result was row ``rows[p]``.
 
@@ -67,7 +68,7 @@ def factor(A, keys, rows, pivots, work):  # type: ignore[no-untyped-def]
     return _largest(A, keys)
 
 
-@njit(error_model="numpy", nogil=True, cache=True)
+@njit(error_model="numpy", nogil=True, cache=CACHE)
 def _largest(A, keys):  # type: ignore[no-untyped-def]
     """Return the largest magnitude in U; as integers, because maxima of floats are not made vectors of."""
     magnitude = (1 << (8 * A.itemsize - 1)) - 1
@@ -81,7 +82,7 @@ def _largest(A, keys):  # type: ignore[no-untyped-def]
     return top.view(A.dtype)[0]
 
 
-@njit(error_model="numpy", nogil=True, cache=True)
+@njit(error_model="numpy", nogil=True, cache=CACHE)
 def multiply_sum(matrices, lefts, rights, diagonal, packed, rows, target, work):  # type: ignore[no-untyped-def]
     """Write ``(diag(diagonal) + sum_g diag(left_g) W_g diag(right_g)) P L`` into ``target``.
 
@@ -95,7 +96,7 @@ def multiply_sum(matrices, lefts, rights, diagonal, packed, rows, target, work):
     trmm(work.trmm_at, work.letters, work.sizes, work.scalars, packed.ctypes.data, n, target.ctypes.data, n, n, n)
 
 
-@njit(error_model="numpy", nogil=True, fastmath=_FREE, cache=True)
+@njit(error_model="numpy", nogil=True, fastmath=_FREE, cache=CACHE)
 def _combine(matrices, lefts, rights, unit, target, p):  # type: ignore[no-untyped-def]
     """Write column ``unit`` of the sum of gates into column ``p`` of ``target``."""
     n = uint64(lefts.shape[1])
@@ -111,7 +112,7 @@ def _combine(matrices, lefts, rights, unit, target, p):  # type: ignore[no-untyp
             target[to, i] += f * lefts[g, i] * matrices[g, c, i]
 
 
-@njit(error_model="numpy", nogil=True, cache=True)
+@njit(error_model="numpy", nogil=True, cache=CACHE)
 def multiply_memory(matrices, lefts, output, forget, packed, rows, target, block, upper, work):  # type: ignore[no-untyped-def]
     """Write the product for a cell with a memory (LSTM): ``dc' = f dc + M dh``, ``dh' = E dh + s dc'``.
 
@@ -151,7 +152,7 @@ def multiply_memory(matrices, lefts, output, forget, packed, rows, target, block
                 target[c, i] += output[i] * kept
 
 
-@njit(error_model="numpy", nogil=True, fastmath=_FREE, cache=True)
+@njit(error_model="numpy", nogil=True, fastmath=_FREE, cache=CACHE)
 def _gate_column(matrices, lefts, output, unit, block, r):  # type: ignore[no-untyped-def]
     """Write what unit ``unit`` of h does to the new (h, c) into column ``r`` of ``block``."""
     H = uint64(lefts.shape[1])
@@ -166,7 +167,7 @@ def _gate_column(matrices, lefts, output, unit, block, r):  # type: ignore[no-un
         block[to, i] = lefts[zero, i] * matrices[zero, c, i] + output[i] * block[to, H + i]
 
 
-@njit(error_model="numpy", nogil=True, cache=True)
+@njit(error_model="numpy", nogil=True, cache=CACHE)
 def unpack(packed, rows, F):  # type: ignore[no-untyped-def]
     """Write ``P L`` into ``F``, all by columns."""
     for c in range(packed.shape[0]):

@@ -52,14 +52,13 @@ def settle(
 
 
 def _takes_tuples(parts: CompiledParts, x: np.ndarray, u: np.ndarray, system: Map) -> bool:
-    from numba.core.errors import NumbaError
-
     u = u if parts.row is None else parts.row
     try:
         y = parts.f(0.0, tuple(x), u, system.params)
         parts.df(0.0, tuple(x), u, system.params)
-    except NumbaError:
-        return False  # it needs an array: for x @ W, for slices
+    except Exception:
+        # it needs an array (for x @ W, for slices); what cannot be compiled fails in many ways, also inside of LLVM
+        return False
     return isinstance(y, tuple)
 
 

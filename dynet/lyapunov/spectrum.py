@@ -323,8 +323,10 @@ def _label(
 
 
 def _error_source(n_sequences: int, independent: bool) -> str:
-    if n_sequences < SEQUENCES_FOR_SCATTER:
+    if n_sequences == 1:
         return "blocks, autocorrelation counted"
+    if n_sequences < SEQUENCES_FOR_SCATTER:
+        return "blocks and sequences" if independent else "blocks of the mean over sequences"
     return "sequences" if independent else "blocks of the mean over sequences, or sequences if they scatter more"
 
 

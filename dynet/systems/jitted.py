@@ -80,6 +80,7 @@ def jitted_difference(function: Any, scale: float) -> Any:
         def difference(t, x, u, p):  # type: ignore[no-untyped-def]
             return central_difference(inner, scale, t, x, u, p)
 
+        _WRAPS[difference] = (jitted_difference, function, scale)
         return difference
 
     return cached(function, ("difference", scale), make)

@@ -299,7 +299,7 @@ def test_thousands_of_sequences_are_a_handful_of_arrays(tmp_path):
     expected = spectrum(zoo.henon(), 0.1 * np.random.default_rng(0).random((500, 2)), 200)
     again = spectrum(zoo.henon(), 0.1 * np.random.default_rng(0).random((500, 2)), 200, checkpoint=path)
     with np.load(path, allow_pickle=False) as archive:
-        assert len(archive.files) <= 6
+        assert len(archive.files) < 12  # as many as for one sequence
     read = spectrum(zoo.henon(), 0.1 * np.random.default_rng(0).random((500, 2)), 200, checkpoint=path)
     for result in (again, read):
         xr.testing.assert_equal(result, expected)

@@ -187,6 +187,23 @@ def test_slower_growth_leaves_fewer_degrees_of_freedom():
     assert np.median(error_bars(many, ones(many))[1]) > medians[0]
 
 
+@pytest.mark.parametrize("S", [1, 2, 3, 6])
+@pytest.mark.parametrize("B", [1, 2, 3, 4, 9])
+@pytest.mark.parametrize("independent", [True, False])
+def test_the_shortest_runs_have_bars_too(S, B, independent):
+    random = np.random.default_rng(10 * S + B)
+    growth = random.standard_normal((S, B, 400))
+    error, degrees = error_bars(growth, ones(growth), independent=independent)
+    if B == 1 and (S == 1 or (not independent and S < SEQUENCES_FOR_SCATTER)):
+        assert np.isposinf(error).all()
+        return
+    assert (error > 0).all()
+    assert (degrees > 0.5).all()
+    truth = growth.mean(axis=(0, 1))
+    assert np.mean(np.abs(truth) < error) > 0.6
+    assert np.mean(np.abs(truth) < error * interval_factor(0.95, degrees)) > 0.9
+
+
 def test_growth_that_is_constant_to_rounding_has_no_doubt():
     x = np.full((1, 30, 2), 0.7)
     np.testing.assert_array_equal(error_bars(x, ones(x))[1], np.inf)
@@ -223,6 +240,11 @@ def test_starts_under_one_input_forget_where_they_began_and_count_once():
     own = dynet.lyapunov_spectrum(net, x0, 50, inputs=random.standard_normal((8, 60, 2)), n_transient=10)
     assert own.attrs["sequences"] == "independent"
     assert own.attrs["standard_error_from"] == "sequences"
+    assert one.attrs["standard_error_from"] == "blocks, autocorrelation counted"
+    few = dynet.lyapunov_spectrum(net, x0[:3], 50, inputs=random.standard_normal((3, 60, 2)), n_transient=10)
+    assert few.attrs["standard_error_from"] == "blocks and sequences"
+    few = dynet.lyapunov_spectrum(net, x0[:3], 50, inputs=inputs[:60], n_transient=10)
+    assert few.attrs["standard_error_from"] == "blocks of the mean over sequences"
 
 
 def test_equal_starts_of_a_chaotic_map_do_not_make_it_certain():

@@ -130,6 +130,21 @@ def counted_arrays():
     nrt._nrt.memsys_disable_stats()
 
 
+@pytest.mark.parametrize("form", [py_step, list_step, slicing_step, filled_step])
+def test_differences_of_a_jitted_step_grow_like_its_jacobian(form, henon_steps):
+    system = dynet.Map(njit(form), "finite_difference")
+    for x0 in ([0.1, 0.2], [[0.1, 0.2], [0.3, 0.1]]):
+        ds = spectrum(system, x0, 12, initial_frame=EYE, qr_interval=1)
+        np.testing.assert_allclose(ds.growth[0], henon_steps[0], rtol=0, atol=1e-8)
+
+
+def test_a_jitted_flow_of_literals_takes_differences():
+    flow = dynet.Flow(njit(lambda t, x, u, p: np.array([x[1], -x[0] - 0.2 * x[1]])), "finite_difference")
+    for method in ("rk4", "euler"):
+        ds = spectrum(flow.to_map(0.01, method=method), [1.0, 0.0], 400, initial_frame=EYE)
+        np.testing.assert_allclose(ds.lyapunov_exponent.sum(), -0.2, rtol=0, atol=0.011)
+
+
 def test_differences_grow_like_the_jacobian(henon_steps):
     ds = spectrum(dynet.Map(py_step, "finite_difference"), [0.1, 0.2], 12, initial_frame=EYE, qr_interval=1)
     np.testing.assert_allclose(ds.growth[0], henon_steps[0], rtol=0, atol=1e-8)
