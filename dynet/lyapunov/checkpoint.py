@@ -58,6 +58,7 @@ class Identity:
             "device": str(device_of(problem.x0).get("device", "cpu")),
             "x0": problem.x0,
             "inputs": problem.inputs,
+            "parameter sets": None if problem.sets is None else problem.sets.stacked,
             "initial frame": problem.frame,
         }
         self.parts = {**{name: part_of(value) for name, value in values.items()}, **system.parts}

@@ -6,6 +6,8 @@ nothing but DivergenceError.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from dynet.lyapunov.array_engine import ArrayEngine
@@ -22,12 +24,19 @@ def make_engine(problem: Problem) -> Engine:
         return LaneEngine(problem)
     if problem.parts is not None:
         single: type[CompiledEngine] | type[ArrayEngine] = CompiledEngine
-    elif problem.system.vectorized:
+    elif problem.system.vectorized and problem.sets is None:
         return ArrayEngine(problem, slice(None))
     else:
         single = ArrayEngine
-    engines: list[Engine] = [single(problem, s) for s in range(problem.x0.shape[0])]
+    engines: list[Engine] = [single(_with_own_params(problem, s), s) for s in range(problem.x0.shape[0])]
     return engines[0] if len(engines) == 1 else Sequences(engines, threads=problem.parts is not None)
+
+
+def _with_own_params(problem: Problem, s: int) -> Problem:
+    """Return the problem with the parameters of a sequence, if it has its own, as those of the system."""
+    if problem.sets is None:
+        return problem
+    return replace(problem, system=problem.system.with_params(problem.sets.of(s)))
 
 
 class Sequences(Engine):

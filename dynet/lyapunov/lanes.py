@@ -12,8 +12,9 @@ from dynet.systems.compiled import TUPLES_UP_TO, for_loops
 
 
 def fits_lanes(problem: Problem) -> bool:
-    """Return whether the functions of a problem can be run in lanes: those of small systems that return tuples."""
-    return problem.parts is not None and problem.tuples and problem.x0.shape[-1] <= TUPLES_UP_TO
+    """Return whether a problem can be run in lanes: small, functions that return tuples, own parameters only floats."""
+    small = problem.parts is not None and problem.tuples and problem.x0.shape[-1] <= TUPLES_UP_TO
+    return small and (problem.sets is None or problem.sets.as_rows() is not None)
 
 
 class Lanes:
@@ -51,12 +52,16 @@ class Lanes:
         # the last piece is filled up with copies of the last trajectory, at which nobody looks
         filled = np.minimum(np.arange(pieces * LANES), self.count - 1)
         self._rows = rows_of(n, k)
-        self._memory = np.zeros((pieces, self._rows.params, LANES))
+        own = None if problem.sets is None else problem.sets.as_rows()
+        self._own = None if own is None else own.shape[1]
+        self._memory = np.zeros((pieces, self._rows.params + (self._own or 0), LANES))
         self._shape = (pieces, LANES)
         self._put(0, starts[filled])
         self._put(self._rows.frame, frames[filled].reshape(-1, n * k))
         self._put(self._rows.lengths, np.ones((filled.size, k)))
         self._put(self._rows.first, np.asarray(firsts, dtype=np.float64)[filled, None])
+        if own is not None:
+            self._put(self._rows.params, own[sequences[filled]])
         self._sequences = np.ascontiguousarray(sequences[filled].reshape(self._shape), dtype=np.int64)
         self._growth = np.zeros((*self._shape, k))
         self._failed = np.zeros(self._shape, dtype=np.bool_)
@@ -84,8 +89,8 @@ class Lanes:
             ((dtype.type(0),) * n,) * k,
             _lane_inputs(problem),
             self._sequences,
-            problem.system.params,
-            None,
+            problem.params(0),
+            self._own,
             problem.system.dt,
             n_steps,
             interval,

@@ -12,6 +12,7 @@ import numpy as np
 from dynet.errors import DivergenceError
 from dynet.kernels.namespace import is_numpy
 from dynet.systems.compiled import CompiledParts
+from dynet.systems.parameter_sets import ParameterSets
 
 #: Between factorisations pivots may come to differ by the machine epsilon to this power.
 RESOLUTION_KEPT = 1 / 2
@@ -33,8 +34,13 @@ class Problem:
     n_rows: int  # steps of the run, transient included
     independent: bool  # whether the sequences have inputs of their own
     qr_interval: int | None  # None: automatic
+    sets: ParameterSets | None = None  # parameters of each sequence, if they have their own
     #: machine code of loops for this problem: finding it by the types of its arguments takes as long as many steps
     loops: dict[Any, Any] = field(default_factory=dict, repr=False)
+
+    def params(self, sequence: int) -> Any:
+        """Return the parameters of a sequence."""
+        return self.system.params if self.sets is None else self.sets.of(sequence)
 
     def loop(self, dispatcher: Any, types: Callable[[], tuple[Any, ...]]) -> Any:
         """Return the machine code of a loop for arguments of ``types()``, the same in all of this problem."""

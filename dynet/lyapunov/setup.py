@@ -16,6 +16,7 @@ from dynet.systems.arguments import start_and_inputs
 from dynet.systems.compiled import compiled_parts
 from dynet.systems.flow import Flow
 from dynet.systems.map import Map
+from dynet.systems.parameter_sets import ParameterSets, parameter_sets
 from dynet.systems.unit_names import unit_coords
 from dynet.typing import ArrayLike, Rng
 
@@ -47,6 +48,7 @@ def make_problem(
     n_steps: int,
     *,
     inputs: ArrayLike | None,
+    params: Any,
     n_exponents: int | None,
     n_transient: int,
     qr_interval: Any,
@@ -73,7 +75,15 @@ def make_problem(
     _check_chunks(faults, time_chunks, n_steps + n_transient, tolerance, checkpoint)
     faults.raise_if_any()
 
+    sets = None
+    if params is not None:
+        sets = _parameter_sets(faults, system, params)
+        faults.raise_if_any()
+        assert sets is not None
+        system = system.with_params(sets.of(0))
     start, rows = start_and_inputs(faults, system, x0, inputs, n_steps + n_transient, "n_transient + n_steps")
+    if sets is not None:
+        start, rows = _for_each_set(faults, sets, start, rows)
     if hasattr(system.step, "freeze"):
         start, rows = _freeze(system, start, rows, n_steps + n_transient)
     n = start.shape[-1]
@@ -110,9 +120,31 @@ def make_problem(
         frame_method="qr" if parts is not None else frame,
         numbers=list(range(start.shape[0])),
         n_rows=n_steps + n_transient,
-        independent=_are_independent(system, rows),
+        independent=sets is None and _are_independent(system, rows),
         qr_interval=None if qr_interval == "auto" else int(qr_interval),
+        sets=sets,
     )
+
+
+def _parameter_sets(faults: Faults, system: Map, params: Any) -> ParameterSets | None:
+    if hasattr(system.step, "freeze") or system.limits() != (None, None):
+        faults.say("params: recorded Jacobians and the hidden state of an LSTM have no parameters that could vary")
+        return None
+    return parameter_sets(faults, system.params, params)
+
+
+def _for_each_set(faults: Faults, sets: ParameterSets, start: Any, rows: Any) -> tuple[Any, Any]:
+    """Return start and inputs for as many sequences as there are sets."""
+    S = start.shape[0]
+    if S not in (1, sets.count):
+        faults.say(f"params has {sets.count} sets, but there are {S} sequences: give equal numbers, or one start")
+    faults.raise_if_any()
+    if sets.count == S:
+        return start, rows
+    xp = namespace(start)
+    copies = xp.broadcast_to(start, (sets.count, start.shape[1]))
+    start = copies.copy() if is_numpy(copies) else copies.clone()
+    return start, None if rows is None else namespace(rows).broadcast_to(rows, (sets.count, *rows.shape[1:]))
 
 
 def _check_chunks(faults: Faults, time_chunks: Any, n_rows: int, tolerance: Any, checkpoint: Any) -> None:

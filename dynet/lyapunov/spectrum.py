@@ -43,6 +43,7 @@ def lyapunov_spectrum(
     *,
     inputs: ArrayLike | None = None,
     lengths: ArrayLike | None = None,
+    params: Any = None,
     n_exponents: int | None = None,
     n_transient: int = 0,
     qr_interval: int | Literal["auto"] = "auto",
@@ -73,6 +74,10 @@ def lyapunov_spectrum(
         Input of every step, ``n_transient + n_steps`` rows. Exponents are then conditional on it.
     lengths : array of int (sequence,), optional
         Number of rows that count in each sequence, transient included, when they differ; the rest is padding.
+    params : mapping or object, optional
+        A set of parameters for each sequence: entries of the system's parameters by name, or all of them, with an axis
+        (sequence, ...) in front of those that vary. An entry of the shape that the system has is shared. Sets of
+        floats of small compiled systems run as lanes.
     n_exponents : int, optional
         How many exponents, the leading ones; all n if not given.
     n_transient : int, default 0
@@ -142,6 +147,12 @@ def lyapunov_spectrum(
     array([ 0.4, -1.6])
     >>> bool(ds.standard_error.sel(exponent=1) < 0.02)
     True
+
+    Many parameters in one call; the result keeps them as a coordinate:
+
+    >>> ds = dynet.lyapunov_spectrum(dynet.zoo.logistic(), [0.3], 5_000, params={"r": [3.2, 3.5, 4.0]}, n_transient=500)
+    >>> ds.sequence_exponent.sel(exponent=1).values.round(1), ds.r.values
+    (array([-0.9, -0.9,  0.7]), array([3.2, 3.5, 4. ]))
     """
     system = require_map(system)
     if time_chunks == "auto" and (tolerance is not None or checkpoint is not None):
@@ -151,6 +162,7 @@ def lyapunov_spectrum(
         x0,
         n_steps,
         inputs=inputs if lengths is None else _without_padding(inputs, lengths),
+        params=params,
         n_exponents=n_exponents,
         n_transient=n_transient,
         qr_interval=qr_interval,
@@ -250,6 +262,7 @@ def _part(problem: Problem, rows: np.ndarray, length: int) -> Problem:
         inputs=None if inputs is None else inputs[rows, :length, ...],
         numbers=[int(row) for row in rows],
         n_rows=length,
+        sets=None if problem.sets is None else problem.sets.kept(rows),
     )
 
 
@@ -295,7 +308,7 @@ def _label(
         "state": state_kind(system),
         "logarithm": "natural",
         "n_below_resolution": 0,
-        "sequences": "independent" if problem.independent else "shared input or none",
+        "sequences": _kind_of_sequences(problem),
         "standard_error_from": _error_source(S, problem.independent),
         **settings,
     }
@@ -306,7 +319,7 @@ def _label(
     exponents = rates.mean(axis=0)
     error, degrees = error_bars(growth, durations, independent=problem.independent)
     attrs["n_below_resolution"] = int(np.isneginf(exponents).sum())
-    return spectrum_dataset(
+    result = spectrum_dataset(
         growth=growth,
         durations=durations,
         times=(settings["n_transient"] + grid) * system.dt,
@@ -320,6 +333,17 @@ def _label(
         time_unit=time_unit,
         attrs=attrs,
     )
+    if problem.sets is None:
+        return result
+    taken = {*result.variables, *result.dims}
+    named = {name: ("sequence", values) for name, values in problem.sets.coordinates().items() if name not in taken}
+    return result.assign_coords(named)
+
+
+def _kind_of_sequences(problem: Problem) -> str:
+    if problem.sets is not None:
+        return "parameter sets"
+    return "independent" if problem.independent else "shared input or none"
 
 
 def _error_source(n_sequences: int, independent: bool) -> str:

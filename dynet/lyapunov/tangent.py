@@ -24,7 +24,7 @@ class Trajectory:
 
         self._dispatcher = SPECTRUM_BLOCKS[problem.parts.kind]
         self._problem = problem
-        self._parts, self._params, self._dt = for_loops(problem.parts), problem.system.params, problem.system.dt
+        self._parts, self._params, self._dt = for_loops(problem.parts), problem.params(sequence), problem.system.dt
         x0 = problem.x0[sequence]
         self.x: Any = tuple(x0) if problem.tuples else np.ascontiguousarray(x0)
         self._V: Any = np.ascontiguousarray(problem.frame).copy()

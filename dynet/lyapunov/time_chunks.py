@@ -203,7 +203,7 @@ class TimeChunks:
             parts, inputs = for_loops(problem.parts), sequence_inputs(problem, s)
             state: Any = tuple(x) if problem.tuples else np.ascontiguousarray(x)
             first = self._head
-            params, dt = problem.system.params, problem.system.dt
+            params, dt = problem.params(s), problem.system.dt
             C = len(self._bounds) - 1
             for chunks in np.split(np.arange(C), np.arange(group_size(problem), C, group_size(problem))):
                 stops = self._step_at(self._bounds[chunks])
