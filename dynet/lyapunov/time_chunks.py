@@ -148,8 +148,10 @@ class TimeChunks:
         return self._head + self._part * parts
 
     def _groups(self, s: np.ndarray, c: np.ndarray, size: int) -> list[tuple[np.ndarray, np.ndarray]]:
-        """Return chunks in groups."""
-        return [(s[i : i + size], c[i : i + size]) for i in range(0, len(s), size)]
+        """Return chunks in groups, each in the order of its sequences: a group raises what its first member raises."""
+        parts = [np.arange(i, min(i + size, len(s))) for i in range(0, len(s), size)]
+        orders = [part[np.lexsort((c[part], s[part]))] for part in parts]
+        return [(s[order], c[order]) for order in orders]
 
     def _finish(self, sweeps: list[Future[int]], bar: Any = None) -> None:
         """Wait for sweeps; raise the first divergence of the first sequence that diverges."""
