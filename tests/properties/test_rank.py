@@ -50,32 +50,41 @@ def rank_of_product(J):
     return exact_rank(product)
 
 
-@njit
-def recorded_step(t, x, u, p):
-    return p[int(t)] @ x
-
-
-@njit
-def recorded_jacobian(t, x, u, p):
-    return p[int(t)]
-
-
 def n_finite(J, k, **keywords):
     ds = dynet.lyapunov_spectrum(dynet.Map.from_jacobians(J), None, len(J), n_exponents=k, **keywords)
     return int(np.isfinite(ds.lyapunov_exponent).sum())
 
 
 @given(products(), st.data())
-def test_finite_exponents_count_the_rank(J, data):
+def test_finite_exponents_count_the_rank(recorded, J, data):
     n = J.shape[1]
     k = data.draw(st.integers(1, n))
     expected = min(k, rank_of_product(J))
     for frame in ("qr", "lu"):
         assert n_finite(J.astype(float), k, frame=frame) == expected, frame
-    system = dynet.Map(recorded_step, recorded_jacobian, params=J.astype(float))
+    system = dynet.Map(*recorded, params=J.astype(float))
     ds = dynet.lyapunov_spectrum(system, np.zeros(n), len(J), n_exponents=k, check=False)
     assert ds.attrs["engine"] == "compiled"
     assert int(np.isfinite(ds.lyapunov_exponent).sum()) == expected
+
+
+@given(
+    st.integers(2, 4).flatmap(
+        lambda n: st.lists(
+            st.lists(st.lists(st.integers(-2, 2), min_size=n, max_size=n), min_size=n, max_size=n),
+            min_size=1,
+            max_size=8,
+        )
+    )
+)
+def test_small_whole_numbers_lose_exactly_their_rank(J):
+    # here ranks also fall by coincidence
+    J = np.array(J)
+    rank = rank_of_product(J)
+    for frame in ("qr", "lu"):
+        ds = dynet.lyapunov_spectrum(dynet.Map.from_jacobians(J.astype(float)), None, len(J), frame=frame)
+        assert np.isfinite(ds.lyapunov_exponent[:rank]).all()
+        assert np.isneginf(ds.lyapunov_exponent[rank:]).all()
 
 
 @pytest.mark.parametrize("frame", ["qr", "lu"])
