@@ -15,7 +15,7 @@ import numpy as np
 from scipy.linalg import get_lapack_funcs
 from scipy.linalg.blas import get_blas_funcs
 
-from dynet.kernels.frame import Frame
+from dynet.kernels.frame import EliminatedFrame
 from dynet.kernels.namespace import as_array, to_numpy
 from dynet.kernels.structure import Layout, MemoryParts, SumParts
 from dynet.kernels.structured import factor, keys_of, multiply_memory, multiply_sum, scratch, unpack
@@ -26,7 +26,7 @@ _CHOLESKY_SAFE = 1e-4
 _THREADS_FROM = 64
 
 
-class LUFrame(Frame):
+class LUFrame(EliminatedFrame):
     """Frames ``P L`` of one sequence or several (..., n, k)."""
 
     name = "lu"
@@ -93,10 +93,8 @@ class LUFrame(Frame):
         if len(self.shape) == 2:
             (member,) = self._members
             self._pivots.append(member.pivots)
-            self._largest.append(np.asarray(member.largest))
         else:
             self._pivots.append(np.stack([member.pivots for member in self._members]).reshape(*self.shape[:-2], -1))
-            self._largest.append(np.array([member.largest for member in self._members]).reshape(self.shape[:-2]))
 
     def _each(self, function: Any, *arguments: Any) -> None:
         if self._pool is None:
@@ -120,23 +118,22 @@ class LUFrame(Frame):
 
     def snapshot(self) -> Any:
         self._flush()
-        return [member.saved() for member in self._members], self._log_R
+        return [member.saved() for member in self._members], self._log_R, self.lost
 
     def restore(self, saved: Any) -> None:
-        members, self._log_R = saved
+        members, self._log_R, self.lost = saved
         for member, one in zip(self._members, members, strict=True):
             member.restore(*one)
         self._pending = None
         self._pivots.clear()
-        self._largest.clear()
 
     def saved(self) -> dict[str, np.ndarray]:
         # a block ends with a factorisation: members are packed
         packed, rows = zip(*(member.saved()[1:] for member in self._members), strict=True)
-        return {"packed": np.stack(packed), "rows": np.stack(rows), "log_R": self._log_R}
+        return {"packed": np.stack(packed), "rows": np.stack(rows), "log_R": self._log_R, "lost": self.lost}
 
     def resume(self, saved: dict[str, np.ndarray]) -> None:
-        self._log_R = saved["log_R"]
+        self._log_R, self.lost = saved["log_R"], saved["lost"]
         for member, packed, rows in zip(self._members, saved["packed"], saved["rows"], strict=True):
             member.restore(None, packed, rows)
 
@@ -151,7 +148,6 @@ class _Member:
         self._rows = np.arange(n)
         self._work = scratch(k, V.dtype)
         self.pivots = np.empty(k, V.dtype)
-        self.largest: Any = 0.0
 
     @property
     def is_factored(self) -> bool:
@@ -183,7 +179,7 @@ class _Member:
 
     def _factor_spare(self) -> None:
         self.pivots = np.empty_like(self.pivots)
-        self.largest = factor(self._spare, keys_of(self._spare), self._rows, self.pivots, self._work)
+        factor(self._spare, keys_of(self._spare), self._rows, self.pivots, self._work)
         self._packed, self._spare, self._explicit = self._spare, self._packed, None
 
     def write(self, columns: np.ndarray) -> None:

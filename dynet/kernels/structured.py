@@ -15,6 +15,7 @@ from numba import njit, uint64
 from dynet.kernels.blas import LETTERS, address, gemm, trmm
 from dynet.kernels.caching import CACHE
 from dynet.kernels.lu import OUTER, lu
+from dynet.kernels.rounding import doubtful, is_rounding
 
 _FREE = {"nnan", "nsz", "contract", "reassoc"}
 _PANEL = 64
@@ -56,7 +57,7 @@ def keys_of(A: np.ndarray) -> np.ndarray:
 def factor(A, keys, rows, pivots, work):  # type: ignore[no-untyped-def]
     """Factor ``A`` in place and set ``rows``: row p of the result was row ``rows[p]``.
 
-    Writes the pivots and returns the largest entry of U.
+    Writes the pivots, those that are rounding as zero.
     """
     lu(A, keys, work.swaps, work.inverse, work.copy, work.letters, work.sizes, work.scalars, work.gemm_at)
     for i in range(len(rows)):
@@ -65,7 +66,11 @@ def factor(A, keys, rows, pivots, work):  # type: ignore[no-untyped-def]
         j = work.swaps[i]
         rows[i], rows[j] = rows[j], rows[i]
         pivots[i] = A[i, i]
-    return _largest(A, keys)
+    largest, epsilon = _largest(A, keys), np.finfo(A.dtype).eps
+    for j in range(A.shape[0]):
+        if abs(pivots[j]) <= doubtful(epsilon) * largest and is_rounding(A.T, j, largest, epsilon):
+            pivots[j] = 0.0
+            A[j, j] = 0.0  # columns after it do not count on it
 
 
 @njit(error_model="numpy", nogil=True, cache=CACHE)
