@@ -16,6 +16,7 @@ from .lyapunov.dimension import (
     kaplan_yorke_dimension as kaplan_yorke_dimension,
     memory_time as memory_time,
 )
+from .lyapunov.covariant import covariant_vectors as covariant_vectors
 from .lyapunov.comparison import compare as compare
 from .lyapunov.table import summary as summary
 

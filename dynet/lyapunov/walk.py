@@ -33,8 +33,12 @@ def make_walk(
     n_transient: int = 0,
     rng: Rng = None,
     check: bool = True,
+    counted: str = "n_transient + n_steps",
 ) -> Problem:
-    """Check the arguments of a run of ``n_transient + n_steps`` steps, as `lyapunov_spectrum` does."""
+    """Check the arguments of a run of ``n_transient + n_steps`` steps, as `lyapunov_spectrum` does.
+
+    ``counted`` is how errors call these steps.
+    """
     return make_problem(
         require_map(system),
         x0,
@@ -51,6 +55,7 @@ def make_walk(
         checkpoint=None,
         time_chunks=1,
         check=check,
+        counted=counted,
     )
 
 
