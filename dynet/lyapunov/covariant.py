@@ -163,8 +163,24 @@ def covariant_vectors(
     n_taken = S * (2 * plan.n_transient + plan.n_steps + plan.n_backward)
     with blas_threads(problem), progress_bar(n_taken, "covariant vectors", progress) as bar:
         found = [sequence_vectors(problem, s, plan, other_frame, ends, bar) for s in range(S)]
-    several = S > 1 or np.ndim(x0) == 2 or getattr(inputs, "ndim", 0) == 3 or problem.system.limits()[1] is not None
-    return _label(problem, plan, found, several, {"rng": named_rng(rng), "check": check})
+    return _label(problem, plan, found, has_sequences(problem, x0, inputs), {"rng": named_rng(rng), "check": check})
+
+
+def has_sequences(problem: Problem, x0: Any, inputs: Any) -> bool:
+    """Return whether several sequences were given, or one in an array that could hold several."""
+    starts = getattr(np.asarray(x0) if isinstance(x0, list | tuple) else x0, "ndim", 0)
+    several: bool = problem.x0.shape[0] > 1 or starts == 2 or getattr(inputs, "ndim", 0) == 3
+    return several or problem.system.limits()[1] is not None
+
+
+def require_vectors(result: xr.Dataset) -> None:
+    """Check that a result of `covariant_vectors` is whole: with its times, units and exponents."""
+    faults = Faults()
+    if not isinstance(result, xr.Dataset) or "covariant_vector" not in result:
+        faults.add("result", type(result).__name__, "give a Dataset from dynet.covariant_vectors")
+    elif result["covariant_vector"].dims[-3:] != ("time", "unit", "exponent"):
+        faults.add("result", dict(result.sizes), "give it whole: select nothing, or lists: [1]")
+    faults.raise_if_any()
 
 
 def _label(

@@ -84,7 +84,7 @@ def sequence_vectors(
         kept.append(_recorded(recorder, n_transient, first, end, rows, store, k, bar))
     if rows[total] >= 0:
         store.frames[rows[total]] = recorder.frame()
-    defined = recorder.frame().any(axis=0)
+    defined: np.ndarray = np.any(recorder.frame() != 0, axis=0)
 
     back = _Backwards(defined, ends, plan, rows, store)
     for (first, end), start in zip(reversed(segments), reversed(starts), strict=True):
