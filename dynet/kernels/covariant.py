@@ -1,5 +1,8 @@
 """Triangular factors of a tangent frame, recorded forwards, and the recursion that goes back through them.
 
+A frame that started at random spans nothing new after a column that is lost to rounding: all columns after it are
+lost too. What is left is the frame of fewer columns, and its factors can be inverted.
+
 With ``J Q = Q' R`` a vector ``Q c`` is mapped to ``Q' R c``, so that ``c = R^-1 c'`` follows a covariant vector back.
 There is one recording loop for each way to take a step (`dynet.kernels.rk`); they take the user's functions as
 arguments and compile on first use.
@@ -23,22 +26,17 @@ from dynet.kernels.traced import peek, poke
 def triangulate_plain(V, R):  # type: ignore[no-untyped-def]
     """Replace ``V`` (n, k) by its orthonormal factor and write the other one, diag R >= 0, into ``R`` (k, k).
 
-    A column with less than ``n eps`` of the largest length left is rounding: it and its row of R become zero.
+    A column with no more than ``n eps`` of the largest length left is rounding: it and all columns after it, and
+    their rows and columns of R, become zero.
     """
     n, k = V.shape
+    R[:, :] = 0.0
     largest = 0.0
     for j in range(k):
-        length = 0.0
-        for i in range(n):
-            length += V[i, j] * V[i, j]
-        largest = max(largest, length)
+        largest = max(largest, _square(V, j))
     threshold = (n * np.finfo(V.dtype).eps) ** 2 * largest
     for j in range(k):
-        for i in range(k):
-            R[i, j] = 0.0
-        before = 0.0
-        for i in range(n):
-            before += V[i, j] * V[i, j]
+        before = _square(V, j)
         remaining = before
         # a second pass makes the column orthogonal to rounding where much of its length was cancelled
         for _ in range(2):
@@ -49,57 +47,60 @@ def triangulate_plain(V, R):  # type: ignore[no-untyped-def]
                 for i in range(n):
                     V[i, j] -= overlap * V[i, m]
                 R[m, j] += overlap
-            remaining = 0.0
-            for i in range(n):
-                remaining += V[i, j] * V[i, j]
+            remaining = _square(V, j)
             if remaining >= 0.25 * before:
                 break
-        if remaining <= threshold:
-            V[:, j] = 0.0
-        else:
-            R[j, j] = np.sqrt(remaining)
-            for i in range(n):
-                V[i, j] /= R[j, j]
+        if remaining <= threshold < np.inf:
+            _lose(V, R, j)
+            return
+        R[j, j] = np.sqrt(remaining)
+        for i in range(n):
+            V[i, j] /= R[j, j]
 
 
 @njit(error_model="numpy", nogil=True, cache=CACHE)
 def triangulate_lapack(V, R):  # type: ignore[no-untyped-def]
-    """`triangulate_plain` by Householder reflections of the columns that are not zero, for larger frames."""
+    """`triangulate_plain` by Householder reflections, for larger frames."""
     n, k = V.shape
-    kept = np.empty(k, dtype=np.int64)
     count = 0
-    for j in range(k):
-        for i in range(n):
-            if V[i, j] != 0.0:
-                kept[count] = j
-                count += 1
-                break
+    while count < k and _square(V, count) != 0.0:
+        count += 1
+    R[:, :] = 0.0
     if count == 0:
-        R[:, :] = 0.0
         return
-    W = np.empty((n, count), dtype=V.dtype)
     for i in range(n):
         for j in range(count):
-            W[i, j] = V[i, kept[j]]
-            if not np.isfinite(W[i, j]):
+            if not np.isfinite(V[i, j]):
                 R[:, :] = np.nan  # LAPACK must not see it
                 return
-    Q, T = np.linalg.qr(W)
-    smallest, largest = np.inf, 0.0
+    Q, T = np.linalg.qr(V[:, :count].copy())
+    largest = 0.0
     for i in range(count):
-        smallest = min(smallest, abs(T[i, i]))
         for j in range(i, count):
             largest = max(largest, abs(T[i, j]))
-    if smallest <= n * np.finfo(V.dtype).eps * largest:
-        triangulate_plain(V, R)
-        return
-    R[:, :] = 0.0
     for j in range(count):
+        if abs(T[j, j]) <= n * np.finfo(V.dtype).eps * largest:
+            _lose(V, R, j)
+            return
         sign = -1.0 if T[j, j] < 0.0 else 1.0
         for m in range(j, count):
-            R[kept[j], kept[m]] = sign * T[j, m]
+            R[j, m] = sign * T[j, m]
         for i in range(n):
-            V[i, kept[j]] = sign * Q[i, j]
+            V[i, j] = sign * Q[i, j]
+
+
+@njit(error_model="numpy", nogil=True, cache=CACHE)
+def _square(V, j):  # type: ignore[no-untyped-def]
+    square = 0.0
+    for i in range(V.shape[0]):
+        square += V[i, j] * V[i, j]
+    return square
+
+
+@njit(error_model="numpy", nogil=True, cache=CACHE)
+def _lose(V, R, first):  # type: ignore[no-untyped-def]
+    V[:, first:] = 0.0
+    R[:, first:] = 0.0
 
 
 @njit(error_model="numpy", nogil=True)
@@ -237,7 +238,6 @@ def angles_between(C, alive, angles):  # type: ignore[no-untyped-def]
             for j in range(i + 1, k):
                 angle = 0.0
                 if alive[i] and alive[j]:
-                    least, most = min(sums[i, j], differences[i, j]), max(sums[i, j], differences[i, j])
-                    angle = 2.0 * np.arctan2(np.sqrt(least), np.sqrt(most))
+                    angle = 2.0 * np.arcsin(0.5 * np.sqrt(min(sums[i, j], differences[i, j])))
                 angles[t, i, j] = angle
                 angles[t, j, i] = angle

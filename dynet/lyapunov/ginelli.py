@@ -16,6 +16,8 @@ KEPT_BYTES = 2**28
 #: At this many times J v is compared with the next v.
 _CHECKED = 50
 _STEPS_AT_ONCE, _ENTRIES_AT_ONCE = 1_000, 2**22
+#: Frames of so many entries are turned into vectors at once: what is made on the way stays in the cache.
+_ENTRIES_IN_CACHE = 2**16
 
 
 class Plan(NamedTuple):
@@ -145,7 +147,7 @@ class _Backwards:
             self.frame_growth[first:end] = np.log(pivots)
         self._kernels.go_back(R, self._C, self._defined, self.growth[first:end])
         n, k = self._store.frames.shape[1:]
-        at_once = max(_ENTRIES_AT_ONCE // (n * k), 1)
+        at_once = max(_ENTRIES_IN_CACHE // (n * k), 1)
         for start, stop in _cut(first, end, at_once):
             rows = self._rows[start:stop]
             C = R[start - first : stop - first][rows >= 0]

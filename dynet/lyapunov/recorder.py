@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.linalg import get_lapack_funcs
 
-from dynet.kernels.namespace import is_numpy, machine_epsilon, move_like, namespace, placed, to_numpy
+from dynet.kernels.namespace import is_numpy, machine_epsilon, move_like, namespace, to_numpy
 from dynet.lyapunov.problem import Problem, raise_if_diverged
 from dynet.lyapunov.tangent import sequence_inputs
 from dynet.lyapunov.walk import walk
@@ -25,7 +26,8 @@ class Store(NamedTuple):
 class Recorder(ABC):
     """State and frame of one sequence; ``J Q = Q' R`` in every step.
 
-    Columns of the frame that are lost to rounding become zero and stay so, with their rows and columns of R.
+    A column that is lost to rounding, and all columns after it, become zero and stay so, with their rows and columns
+    of R: see `dynet.kernels.covariant`.
     """
 
     @abstractmethod
@@ -108,11 +110,13 @@ class _CompiledRecorder(Recorder):
         return frame
 
     def image(self, number: int, x: np.ndarray, V: np.ndarray) -> np.ndarray:
-        self._start(x, V)
+        # the loop wants an orthonormal frame: vectors that are nearly parallel would be lost to rounding
+        Q, C = np.linalg.qr(V)
+        self._start(x, Q)
         none = Store(np.empty((0, *V.shape), self._dtype), np.empty((0, x.size), self._problem.x0.dtype))
         R = np.empty((1, V.shape[1], V.shape[1]))
         self.record(number, R, np.array([-1]), none)
-        image: np.ndarray = self.frame() @ R[0]
+        image: np.ndarray = self.frame() @ R[0] @ C
         return image
 
 
@@ -141,13 +145,8 @@ class _ArrayRecorder(Recorder):
         self._problem, self._sequence = problem, sequence
         self._x = problem.x0[sequence, :]
         self._k = frame.shape[1]
-        self._set_frame(frame)
-
-    def _set_frame(self, V: np.ndarray) -> None:
-        """Keep the columns that are not lost, and their numbers."""
-        like = self._problem.frame
-        self._alive = np.flatnonzero(V.any(axis=0))
-        self._Q = placed(np.asfortranarray(V[:, self._alive], dtype=to_numpy(like[:1, :1]).dtype), like)
+        #: the columns that are not lost
+        self._Q = move_like(frame, problem.frame)
 
     def record(self, first: int, R: np.ndarray, rows: np.ndarray, store: Store) -> None:
         for s, step in enumerate(walk(self._problem, self._sequence, first, len(R), self._x)):
@@ -156,50 +155,45 @@ class _ArrayRecorder(Recorder):
                 store.states[rows[s]] = to_numpy(step.before)
             with np.errstate(over="ignore", invalid="ignore"):
                 product = step.J @ self._Q
-            R[s] = self._triangulate(product, step.number, step.after)
+            self._triangulate(product, R[s], step.number, step.after)
             self._x = step.after
 
-    def _triangulate(self, V: Any, number: int, x: Any) -> np.ndarray:
-        """Replace the frame by the orthonormal factor of ``V`` and return the other one (k, k)."""
-        R = np.zeros((self._k, self._k))
-        if not self._alive.size:
-            return R
-        if not bool(namespace(V).isfinite(V).all()):
-            raise_if_diverged(to_numpy(x), to_numpy(V), number, self._sequence, self._problem)
+    def _triangulate(self, V: Any, R: np.ndarray, number: int, x: Any) -> None:
+        """Replace the frame by the orthonormal factor of ``V`` and write the other one into ``R`` (k, k)."""
+        R[...] = 0.0
+        if not V.shape[1]:
+            return
         Q, T = _factored(V)
-        if T.diagonal().min() <= V.shape[0] * machine_epsilon(V) * np.abs(T).max():
-            from dynet.kernels.covariant import triangulate_plain
-
-            Q = np.array(to_numpy(V))
-            T = np.zeros(T.shape)
-            triangulate_plain(Q, T)
-            R[np.ix_(self._alive, self._alive)] = T
-            whole = np.zeros((Q.shape[0], self._k), Q.dtype)
-            whole[:, self._alive] = Q
-            self._set_frame(whole)
-        else:
-            R[np.ix_(self._alive, self._alive)] = T
-            self._Q = Q
-        return R
+        lost = ~(T.diagonal() > V.shape[0] * machine_epsilon(V) * max(T.max(), -T.min()))
+        if lost.any():
+            raise_if_diverged(to_numpy(x), to_numpy(V), number, self._sequence, self._problem)
+            count = int(np.argmax(lost))
+            Q, T = Q[:, :count], T[:count, :count]
+        R[: len(T), : len(T)] = T
+        self._Q = Q
 
     def save(self) -> Any:
-        return self._x, self._Q, self._alive
+        return self._x, self._Q
 
     def restore(self, saved: Any) -> None:
-        self._x, self._Q, self._alive = saved
+        self._x, self._Q = saved
 
     def frame(self) -> np.ndarray:
         Q = to_numpy(self._Q)
-        if len(self._alive) == self._k:
-            return Q
-        whole = np.zeros((Q.shape[0], self._k), dtype=Q.dtype)
-        whole[:, self._alive] = Q
+        whole = np.zeros((Q.shape[0], self._k), dtype=Q.dtype, order="F")
+        whole[:, : Q.shape[1]] = Q
         return whole
 
     def image(self, number: int, x: np.ndarray, V: np.ndarray) -> np.ndarray:
         start = move_like(x, self._problem.x0)
         (step,) = walk(self._problem, self._sequence, number, 1, start)
         return to_numpy(step.J @ move_like(V, self._problem.frame))
+
+
+@cache
+def _upper(k: int, dtype: Any) -> np.ndarray:
+    """Return ones on and above the diagonal (k, k)."""
+    return np.triu(np.ones((k, k), dtype))
 
 
 def _factored(V: Any) -> tuple[Any, np.ndarray]:
@@ -215,7 +209,7 @@ def _factored(V: Any) -> tuple[Any, np.ndarray]:
     lwork = int(geqrf_lwork(*V.shape)[0].real)  # the default workspace is unblocked and twice as slow
     packed, tau, _, _ = geqrf(V, lwork=lwork)
     signs = np.where(packed.diagonal()[:k] < 0, -1, 1).astype(V.dtype)
-    R = np.triu(packed[:k]) * signs[:, None]
+    R = packed[:k] * (signs[:, None] * _upper(k, V.dtype))
     Q, _, _ = orgqr(packed, tau, lwork=lwork, overwrite_a=1)
     Q *= signs
     return Q, R

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -95,7 +96,7 @@ def _chosen(result: xr.Dataset, pairs: Any, n_results: int) -> list[tuple[int, i
     defined = [int(label) for label in result["exponent"].values[~below.values]]
     faults = Faults()
     if pairs is None:
-        found = list(zip(defined[:-1], defined[1:], strict=True))[: _MOST_PAIRS if n_results == 1 else 1]
+        found = list(pairwise(defined))[: _MOST_PAIRS if n_results == 1 else 1]
         if not found:
             faults.say(f"result has {len(defined)} covariant vectors: an angle needs two")
         faults.raise_if_any()
@@ -144,7 +145,9 @@ def participation(results: xr.Dataset | Mapping[str, xr.Dataset], *, ax: Axes | 
     many = [name for name, result in named.items() if result.sizes[groups[name]] > _LINES_UP_TO]
     if many and len(named) > 1:
         faults = Faults()
-        faults.say(f"results['{many[0]}'] has more than {_LINES_UP_TO} groups: its picture fills an Axes, give it alone")
+        faults.say(
+            f"results['{many[0]}'] has more than {_LINES_UP_TO} groups: give it alone, its picture fills the Axes"
+        )
         faults.raise_if_any()
     ax = axes_of(ax)
     ax.set_xlabel("exponent")
