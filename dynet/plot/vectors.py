@@ -101,9 +101,10 @@ def _chosen(result: xr.Dataset, pairs: Any, n_results: int) -> list[tuple[int, i
             faults.say(f"result has {len(defined)} covariant vectors: an angle needs two")
         faults.raise_if_any()
         return found
+    if not isinstance(pairs, Sequence | np.ndarray) or isinstance(pairs, str) or not len(pairs):
+        faults.add("pairs", pairs, "give a list of pairs, such as [(1, 2)]")
+    faults.raise_if_any()
     wanted = [tuple(pair) if isinstance(pair, Sequence | np.ndarray) else (pair,) for pair in pairs]
-    if not wanted:
-        faults.add("pairs", pairs, "give at least one, such as [(1, 2)]")
     for pair in wanted:
         if len(pair) != 2 or pair[0] == pair[1] or not set(pair) <= set(defined):
             faults.add("pairs", pair, f"give two different exponents that have vectors, of {defined}")
