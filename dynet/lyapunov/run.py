@@ -54,7 +54,7 @@ class Run:
 
     def finish(self, n_steps: int, size: int) -> None:
         """Run the transient and then ``n_steps`` in blocks of ``size``, or as many as the tolerance asks for."""
-        with progress_bar(self.n_transient + n_steps, "Lyapunov spectrum", self.progress) as bar:
+        with self._bar(n_steps) as bar:
             bar.update(self.position)
             total = self.n_transient + n_steps
             while self.position < total and not self.reached:
@@ -90,6 +90,9 @@ class Run:
     def state(self) -> np.ndarray:
         """Return the present states (sequence, n)."""
         return self.engine.state()
+
+    def _bar(self, n_steps: int) -> Any:
+        return progress_bar(self.n_transient + n_steps, "Lyapunov spectrum", self.progress)
 
     def blocks(self) -> np.ndarray:
         """Return the growth (sequence, block, exponent)."""

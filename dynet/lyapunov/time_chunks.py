@@ -20,7 +20,7 @@ from dynet.lyapunov.fronts import Fronts, make_fronts
 from dynet.lyapunov.lane_engine import LaneEngine
 from dynet.lyapunov.lanes import fits_lanes
 from dynet.lyapunov.problem import Problem
-from dynet.lyapunov.run import Run, progress_bar
+from dynet.lyapunov.run import Run
 from dynet.lyapunov.tangent import sequence_inputs
 from dynet.lyapunov.workers import available_processors
 from dynet.systems.compiled import for_loops
@@ -75,7 +75,7 @@ class ChunkedRun(Run):
 
     def finish(self, n_steps: int, size: int) -> None:
         """Run the transient and ``n_steps``; their growth is told in blocks of ``size``."""
-        with progress_bar(self.n_transient + n_steps, "Lyapunov spectrum", self.progress) as bar:
+        with self._bar(n_steps) as bar:
             total = self.n_transient + n_steps
             chunks = TimeChunks(self.problem, self.engine.interval, self.n_transient, total, size, self._n_chunks)
             growth, self._final = chunks.run(bar)
