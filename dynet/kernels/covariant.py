@@ -18,7 +18,7 @@ from numba import njit
 from dynet.kernels import rk
 from dynet.kernels.caching import CACHE
 from dynet.kernels.formulas import pack_frame, unpack_frame
-from dynet.kernels.small import PLAIN_LOOPS_UP_TO, input_row
+from dynet.kernels.small import PLAIN_LOOPS_UP_TO, input_row, is_rounding
 from dynet.kernels.traced import peek, poke
 
 
@@ -26,20 +26,24 @@ from dynet.kernels.traced import peek, poke
 def triangulate_plain(V, R):  # type: ignore[no-untyped-def]
     """Replace ``V`` (n, k) by its orthonormal factor and write the other one, diag R >= 0, into ``R`` (k, k).
 
-    A column with no more than ``n eps`` of the largest length left is rounding: it and all columns after it, and
-    their rows and columns of R, become zero.
+    A column whose pivot is rounding (`dynet.kernels.small.is_rounding`) and all columns after it, and their rows and
+    columns of R, become zero.
     """
     n, k = V.shape
+    epsilon = np.finfo(V.dtype).eps
     R[:, :] = 0.0
-    largest = 0.0
+    largest, total = 0.0, 0.0
     for j in range(k):
-        largest = max(largest, _square(V, j))
-    threshold = (n * np.finfo(V.dtype).eps) ** 2 * largest
+        square = _square(V, j)
+        largest = max(largest, np.sqrt(square))
+        total += square
+    if not np.isfinite(total):
+        R[:, :] = np.nan
+        return
     for j in range(k):
-        before = _square(V, j)
-        remaining = before
-        # a second pass makes the column orthogonal to rounding where much of its length was cancelled
-        for _ in range(2):
+        before = np.sqrt(_square(V, j))
+        # another pass makes the column orthogonal to rounding where much of its length was cancelled
+        for _ in range(3):
             for m in range(j):
                 overlap = 0.0
                 for i in range(n):
@@ -47,13 +51,13 @@ def triangulate_plain(V, R):  # type: ignore[no-untyped-def]
                 for i in range(n):
                     V[i, j] -= overlap * V[i, m]
                 R[m, j] += overlap
-            remaining = _square(V, j)
-            if remaining >= 0.25 * before:
+            R[j, j] = np.sqrt(_square(V, j))
+            if R[j, j] >= 0.5 * before:
                 break
-        if remaining <= threshold < np.inf:
+            before = R[j, j]
+        if is_rounding(R, j, n, largest, epsilon):
             _lose(V, R, j)
             return
-        R[j, j] = np.sqrt(remaining)
         for i in range(n):
             V[i, j] /= R[j, j]
 
@@ -78,15 +82,16 @@ def triangulate_lapack(V, R):  # type: ignore[no-untyped-def]
     for i in range(count):
         for j in range(i, count):
             largest = max(largest, abs(T[i, j]))
+            R[i, j] = -T[i, j] if T[i, i] < 0.0 else T[i, j]
+    for i in range(n):
+        # rows that are zero stay so to the last bit: reflections leave rounding there, which would count as directions
+        in_use = V[i, :count].any()
+        for j in range(count):
+            V[i, j] = (-Q[i, j] if T[j, j] < 0.0 else Q[i, j]) if in_use else 0.0
     for j in range(count):
-        if abs(T[j, j]) <= n * np.finfo(V.dtype).eps * largest:
+        if is_rounding(R, j, n, largest, np.finfo(V.dtype).eps):
             _lose(V, R, j)
             return
-        sign = -1.0 if T[j, j] < 0.0 else 1.0
-        for m in range(j, count):
-            R[j, m] = sign * T[j, m]
-        for i in range(n):
-            V[i, j] = sign * Q[i, j]
 
 
 @njit(error_model="numpy", nogil=True, cache=CACHE)
@@ -101,6 +106,7 @@ def _square(V, j):  # type: ignore[no-untyped-def]
 def _lose(V, R, first):  # type: ignore[no-untyped-def]
     V[:, first:] = 0.0
     R[:, first:] = 0.0
+    R[first:, :] = 0.0
 
 
 @njit(error_model="numpy", nogil=True)

@@ -103,11 +103,11 @@ def covariant_vectors(
     Vectors of equal or nearly equal exponents, such as those of a pair of complex eigenvalues, are not determined one
     by one: only their span is. Their ``backward_error`` stays of order one and tells so.
 
-    A Jacobian that is singular cannot be followed back. A direction that some step maps to zero, or to less than
-    ``n eps`` of the longest, has the exponent -inf and no covariant vector: nothing that comes after has a memory of
-    it. It is marked ``below_resolution`` with all that follow it, which a random frame loses too; its vector, its
-    angles and errors are 0. The other vectors are those of a call for so many exponents, and covariant exactly: the
-    triangular factors of the columns that are left can be inverted.
+    A Jacobian that is singular cannot be followed back. A direction that some step maps to zero, or to what is
+    rounding by the rule of `lyapunov_spectrum`, has the exponent -inf and no covariant vector: nothing that comes
+    after has a memory of it. It is marked ``below_resolution`` with all that follow it, which a random frame loses
+    too; its vector, its angles and errors are 0. The other vectors are those of a call for so many exponents, and
+    covariant exactly: the triangular factors of the columns that are left can be inverted.
 
     The sign of a vector is such that its part along the frame's column of the same number is positive; from one
     time to the next it is kept by the Jacobian.

@@ -10,6 +10,7 @@ import numpy as np
 from scipy.linalg import get_lapack_funcs
 
 from dynet.kernels.namespace import is_numpy, machine_epsilon, move_like, namespace, to_numpy
+from dynet.kernels.small import doubtful, is_rounding
 from dynet.lyapunov.problem import Problem, raise_if_diverged
 from dynet.lyapunov.tangent import sequence_inputs
 from dynet.lyapunov.walk import walk
@@ -163,14 +164,22 @@ class _ArrayRecorder(Recorder):
         R[...] = 0.0
         if not V.shape[1]:
             return
+        in_use = (V != 0).any(axis=1)
         Q, T = _factored(V)
-        lost = ~(T.diagonal() > V.shape[0] * machine_epsilon(V) * max(T.max(), -T.min()))
-        if lost.any():
+        n, count = V.shape
+        R[:count, :count] = T
+        epsilon, largest = machine_epsilon(V), max(T.max(), -T.min())
+        in_doubt = np.flatnonzero(~(T.diagonal() > doubtful(n, epsilon) * largest))
+        if in_doubt.size:
             raise_if_diverged(to_numpy(x), to_numpy(V), number, self._sequence, self._problem)
-            count = int(np.argmax(lost))
-            Q, T = Q[:, :count], T[:count, :count]
-        R[: len(T), : len(T)] = T
-        self._Q = Q
+        for j in in_doubt:
+            if is_rounding(R, j, n, largest, epsilon):
+                R[:, j:] = 0.0
+                R[j:, :] = 0.0
+                Q = Q[:, :j]
+                break
+        # rows that are zero stay so to the last bit: reflections leave rounding there, which would count as directions
+        self._Q = Q if bool(in_use.all()) else Q * in_use[:, None]
 
     def save(self) -> Any:
         return self._x, self._Q

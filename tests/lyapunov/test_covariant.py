@@ -277,10 +277,15 @@ def test_every_kind_of_jacobian_gives_the_same_vectors(kind, k):
 @pytest.mark.parametrize(
     ("step", "jac", "n"),
     [
-        (zoo.henon().step, zoo.henon().jac, 2),
-        (njit(lambda t, x, u, p: np.tanh(p @ x)), njit(lambda t, x, u, p: (1 - np.tanh(p @ x) ** 2)[:, None] * p), 20),
+        pytest.param(zoo.henon().step, zoo.henon().jac, 2, id="tuples"),
+        pytest.param(
+            njit(lambda t, x, u, p: np.tanh(p @ x)),
+            njit(lambda t, x, u, p: (1 - np.tanh(p @ x) ** 2)[:, None] * p),
+            20,
+            id="LAPACK",
+            marks=pytest.mark.slow,  # to compile
+        ),
     ],
-    ids=["tuples", "LAPACK"],
 )
 def test_compiled_and_array_loops_give_the_same_vectors(step, jac, n):
     params = zoo.henon().params if n == 2 else np.random.default_rng(0).standard_normal((n, n)) / 3
@@ -341,6 +346,18 @@ def test_sequences_are_the_runs_of_each_and_the_exponents_their_means():
     alone = covariant(net, None, 40, inputs=inputs[:1], n_transient=10)
     assert alone.sizes["sequence"] == 1
     assert covariant(zoo.henon(), [[0.1, 0.1]], 5).sizes["sequence"] == 1
+
+
+def test_recorded_jacobians_of_several_sequences():
+    J = np.random.default_rng(0).standard_normal((2, 60, 4, 4))
+    ds = covariant(dynet.Map.from_jacobians(J), None, 20, n_transient=20)
+    for s in range(2):
+        alone = covariant(dynet.Map.from_jacobians(J[s]), None, 20, n_transient=20)
+        np.testing.assert_allclose(ds.covariant_vector[s], alone.covariant_vector, rtol=0, atol=1e-12)
+        np.testing.assert_allclose(ds.local_exponent[s], alone.local_exponent, rtol=0, atol=1e-12)
+    matrix = dynet.oseledets_matrix(dynet.Map.from_jacobians(J), None, 3, n_transient=2)
+    product = J[1, 4] @ J[1, 3] @ J[1, 2]
+    np.testing.assert_allclose(np.exp(3 * matrix.lyapunov_exponent[1]), np.linalg.svd(product)[1], rtol=1e-9)
 
 
 @pytest.mark.parametrize("every", [1, 7])
