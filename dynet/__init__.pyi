@@ -16,6 +16,11 @@ from .lyapunov.dimension import (
     kaplan_yorke_dimension as kaplan_yorke_dimension,
     memory_time as memory_time,
 )
+from .lyapunov.covariant import covariant_vectors as covariant_vectors
+from .lyapunov.local import finite_time_exponents as finite_time_exponents
+from .lyapunov.oseledets import oseledets_matrix as oseledets_matrix
+from .lyapunov.participation import vector_participation as vector_participation
+from .lyapunov.splitting import splitting_angles as splitting_angles
 from .lyapunov.comparison import compare as compare
 from .lyapunov.table import summary as summary
 

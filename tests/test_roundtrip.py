@@ -17,7 +17,14 @@ def results():
     henon = dynet.lyapunov_spectrum(dynet.zoo.henon(), [0.1, 0.1], 500)
     ragged = dynet.lyapunov_spectrum(net, None, 20, inputs=inputs, lengths=[20, 20, 10, 15, 20, 12])
     relu = dynet.networks.relu_rnn(np.diag([0.5, 0.5]), b=[1.0, -1.0])
+    vectors = dynet.covariant_vectors(net, None, 8, inputs=inputs, n_transient=6)
     return {
+        "covariant vectors": vectors,
+        "lost covariant vectors": dynet.covariant_vectors(relu, [1.0, 1.0], 20),
+        "finite-time exponents": dynet.finite_time_exponents(ragged, 4),
+        "splitting angles": dynet.splitting_angles(vectors),
+        "participation of parts": dynet.vector_participation(vectors, "part"),
+        "Oseledets matrix": dynet.oseledets_matrix(net, None, 6, inputs=inputs[0, :6]),
         "spectrum": henon,
         "driven spectrum of an LSTM": driven,
         "ragged spectrum": ragged,
