@@ -72,8 +72,8 @@ def gradient_norms(
     xarray.Dataset
         ``log_gradient_norm(lag)``, natural logarithms, with respect to the state ``lag`` steps before the loss; -inf
         where it is zero. It has ``sequence`` in front if ``x0`` or ``inputs`` have it, then ``end`` (time of the loss)
-        if ``every`` is given. ``mean_log_gradient_norm(lag)`` and ``standard_error(lag)``: over sequences, or losses
-        of a single sequence; inf for one of them.
+        if ``every`` is given. ``mean_log_gradient_norm(lag)`` and ``standard_error(lag)`` over all of these; sequences
+        count as independent, times of the loss as correlated; inf for a single one.
 
     Raises
     ------
@@ -135,7 +135,7 @@ def gradient_dataset(
 ) -> xr.Dataset:
     """Label log gradient norms (sequence, end, lag)."""
     keep = tuple(slice(None) if name in lead else 0 for name in ("sequence", "end"))
-    mean, error = mean_and_error(logs.mean(axis=1) if logs.shape[0] > 1 else logs[0])
+    mean, error = mean_and_error(logs)
     lags = np.arange(logs.shape[-1])
     variables = {
         "log_gradient_norm": ((*lead, "lag"), logs[keep], "log norm of the gradient", "nat"),

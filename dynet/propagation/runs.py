@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
 
 from dynet._validate import Faults
 from dynet.kernels.namespace import machine_epsilon, namespace, to_numpy
+from dynet.lyapunov.convergence import error_bars
 from dynet.lyapunov.problem import Problem
 from dynet.lyapunov.spectrum import jacobian_kind, state_kind
 from dynet.systems.operators import assemble
@@ -62,8 +64,6 @@ def log_length(g: Array) -> np.ndarray:
 
 def progress_bar(total: int, progress: bool, description: str) -> Any:
     """Return a progress bar over steps."""
-    import warnings
-
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a notebook without widgets is no reason to warn: text will do
         from tqdm.auto import tqdm
@@ -74,6 +74,7 @@ def run_attrs(problem: Problem, **settings: Any) -> dict[str, Any]:
     """Return what the attributes of every result say of its run."""
     system = problem.system
     attrs = {
+        "n_units": int(problem.x0.shape[-1]),
         "dt": system.dt,
         "time_unit": system.time_unit,
         "dtype": str(to_numpy(problem.x0).dtype),
@@ -87,13 +88,10 @@ def run_attrs(problem: Problem, **settings: Any) -> dict[str, Any]:
     return attrs
 
 
-def mean_and_error(samples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return mean over the first axis and its standard error: inf for one sample, 0 where every one is -inf."""
-    count = len(samples)
-    mean = samples.mean(axis=0)
-    lost = np.isneginf(mean)
-    if count == 1:
-        return mean, np.where(lost, 0.0, np.inf)
-    finite = np.where(np.isneginf(samples), 0.0, samples)
-    error = np.where(lost, np.inf, finite.std(axis=0, ddof=1) / np.sqrt(count))
-    return mean, np.where(np.isneginf(samples).all(axis=0), 0.0, error)
+def mean_and_error(samples: np.ndarray, *, independent: bool = True) -> tuple[np.ndarray, np.ndarray]:
+    """Return the mean of samples (sequence, window, ...) and its standard error, as exponents have it.
+
+    Windows of a sequence may be correlated. The error is inf for a single sample, 0 where every one is -inf.
+    """
+    error, _ = error_bars(samples, np.ones(samples.shape[:2]), independent=independent)
+    return samples.mean(axis=(0, 1)), error

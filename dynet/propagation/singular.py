@@ -15,7 +15,7 @@ from dynet._validate import Faults
 from dynet.lyapunov.problem import Problem
 from dynet.lyapunov.walk import make_walk, settled, walk
 from dynet.propagation.product import SingularProduct
-from dynet.propagation.runs import dense, groups, is_batched, members, progress_bar, run_attrs, window_starts
+from dynet.propagation.runs import dense, groups, is_batched, mean_and_error, members, progress_bar, run_attrs, window_starts
 from dynet.systems.map import Map
 from dynet.typing import ArrayLike
 
@@ -78,7 +78,7 @@ def singular_values(
         ``sequence`` in front if ``x0`` or ``inputs`` have it, then ``start`` if ``every`` is given.
         ``log_first_moment(horizon)`` and ``log_second_moment(horizon)`` are the logs of the moments of the squares,
         averaged over index, sequences and windows; ``first_moment_error`` and ``second_moment_error`` are the standard
-        errors of these logs, from the scatter between sequences, or windows of a single sequence; inf for one of them.
+        errors of these logs; sequences count as independent, windows as correlated; inf for a single one.
 
     Raises
     ------
@@ -240,13 +240,5 @@ def _label(
 def _moment(logs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the log mean over index and runs of ``exp(logs)``, (horizon,), and its standard error."""
     by_run = logsumexp(logs, axis=-1) - np.log(logs.shape[-1])  # (sequence, start, horizon)
-    if by_run.shape[0] > 1:
-        samples = logsumexp(by_run, axis=1) - np.log(by_run.shape[1])
-    else:
-        samples = by_run[0]
-    count = len(samples)
-    mean = logsumexp(samples, axis=0) - np.log(count)
-    if count == 1:
-        return mean, np.full(mean.shape, np.inf)
-    ratios = np.exp(np.where(np.isneginf(samples), -np.inf, samples) - np.where(np.isneginf(mean), 0.0, mean))
-    return mean, ratios.std(axis=0, ddof=1) / np.sqrt(count)
+    mean = logsumexp(by_run, axis=(0, 1)) - np.log(by_run.shape[0] * by_run.shape[1])
+    return mean, mean_and_error(np.exp(by_run - np.where(np.isneginf(mean), 0.0, mean)))[1]
