@@ -15,7 +15,16 @@ from dynet._validate import Faults
 from dynet.lyapunov.problem import Problem
 from dynet.lyapunov.walk import make_walk, settled, walk
 from dynet.propagation.product import SingularProduct
-from dynet.propagation.runs import dense, groups, is_batched, mean_and_error, members, progress_bar, run_attrs, window_starts
+from dynet.propagation.runs import (
+    dense,
+    groups,
+    is_batched,
+    mean_and_error,
+    members,
+    progress_bar,
+    run_attrs,
+    window_starts,
+)
 from dynet.systems.map import Map
 from dynet.typing import ArrayLike
 
@@ -132,7 +141,9 @@ def singular_values(
     with threadpool_limits(one_thread), progress_bar(total, progress, "singular values") as bar:
         for group in groups(problem):
             rows = members(problem, group)
-            _run(problem, group, n_transient, starts, lengths, values[rows.start : rows.stop], volumes[rows.start :], bar)
+            _run(
+                problem, group, n_transient, starts, lengths, values[rows.start : rows.stop], volumes[rows.start :], bar
+            )
     attrs = {
         "title": "Singular values of products of Jacobians",
         "method": "left singular vectors carried by QR and one-sided Jacobi rotations, in logarithms",
