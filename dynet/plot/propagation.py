@@ -64,7 +64,9 @@ def singular_values(
     for number, (name, result) in enumerate(named.items()):
         logs = result["log_singular_value"] / (result["duration"] if per_time else 1.0)
         n = result.sizes["index"]
-        inner = np.unique(np.linspace(0, n - 1, min(n, _MOST_LINES)).round().astype(int)) if len(named) == 1 else []
+        inner: Any = (
+            np.unique(np.linspace(0, n - 1, min(n, _MOST_LINES)).round().astype(int)) if len(named) == 1 else []
+        )
         horizons = result["horizon"].values
         for i in sorted({0, n - 1, *inner}):
             outer = i in (0, n - 1)

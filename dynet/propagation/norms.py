@@ -11,7 +11,7 @@ from dynet._labels import dataset
 from dynet._validate import Faults
 from dynet.errors import DivergenceError
 from dynet.kernels.bidiagonal import largest_singular_value
-from dynet.kernels.namespace import device_of, machine_epsilon, move_like, namespace, to_numpy
+from dynet.kernels.namespace import machine_epsilon, move_like, namespace, to_numpy
 from dynet.lyapunov.walk import Step, make_walk, settled, walk
 from dynet.propagation.runs import dense, groups, is_batched, mean_and_error, members, progress_bar, run_attrs
 from dynet.systems.map import Map
@@ -166,7 +166,7 @@ def _label(
     norms: np.ndarray, times: np.ndarray, batched: bool, independent: bool, time_unit: str, attrs: dict[str, Any]
 ) -> xr.Dataset:
     n_lead = slice(None) if batched else 0
-    lead = ("sequence", "time") if batched else ("time",)
+    lead: tuple[str, ...] = ("sequence", "time") if batched else ("time",)
     spectral, residual, frobenius = norms
     rms = frobenius / np.sqrt(attrs["n_units"])
     together = np.stack([spectral, frobenius, rms], axis=-1)

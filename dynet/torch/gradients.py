@@ -123,13 +123,11 @@ def gradient_norms(
             x = states[n_steps - lag].detach().requires_grad_()
             with torch.enable_grad():
                 y = _next(problem, number, x, params)
-            top = max(float(log.max()), -1e300)
-            weighted = g * _factors(log - top, g)
-            pulled = torch.autograd.grad(y, [x, *leaves.values()], weighted, allow_unused=True, retain_graph=True)
-            shares[:, lag] = accumulated.add(pulled[1:], top)
+            pulled, here = _pulled_back(x, y, g, log, leaves)
+            shares[:, lag] = here.logs()
+            accumulated.add(tuple(here.sums), here.log)
             totals[:, lag] = accumulated.logs()
-            (alone,) = torch.autograd.grad(y, [x], g, allow_unused=True)
-            g, grown = _split(torch.zeros_like(x) if alone is None else alone)
+            g, grown = _split(pulled)
             log = log + grown
             logs[:, 0, lag] = log
             bar.update(1)
@@ -144,7 +142,7 @@ def gradient_norms(
     lead = ["sequence"] if is_batched(problem, x0, inputs) else []
     end = np.array([(n_transient + n_steps) * dt])
     of_states = gradient_dataset(logs, end, lead, dt, time_unit, attrs)
-    where = ("parameter", "lag")
+    where: tuple[str, ...] = ("parameter", "lag")
     variables = {
         "log_parameter_gradient_norm": (where, totals, "log norm of the gradient over the last steps", "nat"),
         "log_contribution_norm": (where, shares, "log norm of what one step adds", "nat"),
@@ -226,28 +224,56 @@ def _split(g: torch.Tensor) -> tuple[torch.Tensor, np.ndarray]:
     return unit.direction[..., 0], unit.log
 
 
-def _factors(logs: np.ndarray, g: torch.Tensor) -> torch.Tensor:
-    return torch.as_tensor(np.exp(logs), dtype=g.dtype, device=g.device)[:, None]
+def _pulled_back(
+    x: torch.Tensor, y: torch.Tensor, g: torch.Tensor, log: np.ndarray, leaves: dict[str, torch.Tensor]
+) -> tuple[torch.Tensor, _Accumulated]:
+    """Return the gradients by the state before a step, in the scales of those after it, and by the parameters."""
+    by_parameter, by_state = _Accumulated(leaves), torch.zeros_like(x)
+    for members, top in _alike(log, g):
+        weighted = g * _column(members, log - top, g)
+        parts = torch.autograd.grad(y, [x, *leaves.values()], weighted, allow_unused=True, retain_graph=True)
+        by_parameter.add(parts[1:], top)
+        if parts[0] is not None:
+            by_state += parts[0] * _column(members, top - log, g)
+    return by_state, by_parameter
+
+
+def _alike(logs: np.ndarray, g: torch.Tensor) -> list[tuple[np.ndarray, float]]:
+    """Return groups of sequences, by masks, whose gradients can be weighted by their lengths in one dtype."""
+    width = np.log(torch.finfo(g.dtype).max) / 4
+    finite = np.isfinite(logs)
+    top = logs[finite].max(initial=-np.inf)
+    number = np.where(finite, np.floor((top - np.where(finite, logs, top)) / width), -1)
+    masks = [number == one for one in np.unique(number[finite])]
+    return [(mask, float(logs[mask].max())) for mask in masks]
+
+
+def _column(members: np.ndarray, logs: np.ndarray, g: torch.Tensor) -> torch.Tensor:
+    """Return ``exp(logs)`` of some sequences as a column, zero for the others."""
+    values = np.where(members, np.exp(np.where(members, logs, 0.0)), 0.0)
+    return torch.as_tensor(values, dtype=g.dtype, device=g.device)[:, None]
 
 
 class _Accumulated:
-    """Sums of gradients, kept as ``exp(log) sum``."""
+    """Sums of gradients, kept as ``exp(log) sum`` with sums of order one."""
 
     def __init__(self, leaves: dict[str, torch.Tensor]) -> None:
         self.sums = [torch.zeros_like(leaf) for leaf in leaves.values()]
         self.log = -np.inf
 
-    def add(self, parts: tuple[torch.Tensor | None, ...], log: float) -> np.ndarray:
-        """Add ``exp(log) parts``; return the log norms of the parts."""
-        if log > self.log:
+    def add(self, parts: tuple[torch.Tensor | None, ...], log: float) -> None:
+        """Add ``exp(log) parts``."""
+        size = max((_log_norm(part) for part in parts if part is not None), default=-np.inf)
+        if np.isneginf(size) or np.isneginf(log):
+            return
+        if log + size > self.log:
             for total in self.sums:
-                total *= float(np.exp(self.log - log))
-            self.log = log
-        factor = float(np.exp(log - self.log))
+                total *= float(np.exp(self.log - log - size))
+            self.log = log + size
+        factor = float(np.exp(log + size - self.log))
         for total, part in zip(self.sums, parts, strict=True):
             if part is not None:
-                total += factor * part
-        return log + np.array([-np.inf if part is None else _log_norm(part) for part in parts])
+                total += factor * (part * float(np.exp(-size)))
 
     def logs(self) -> np.ndarray:
         """Return the log norms of the sums."""
