@@ -102,13 +102,8 @@ def gradient_norms(
     if not callable(loss):
         raise InputError(f"loss={type(loss).__name__}: give a function of the last states (sequence, n)")
     problem = make_walk(system, x0, n_steps, inputs=inputs, n_transient=n_transient, check=check)
-    if not isinstance(problem.x0, torch.Tensor):
-        raise InputError("system has no tensors: give one from dynet.torch, such as from_module(model)")
-    leaves: dict[str, torch.Tensor] = {}
-    params = _with_gradients(problem.system.params, (), leaves)
-    if not leaves:
-        raise InputError("system has no parameters to take gradients of: give a module with weights")
-    states = _states(problem, n_transient, n_steps)
+    params, leaves = trainable(problem)
+    states = run_states(problem, n_transient, n_steps)
     value, g = _of_loss(loss, states[-1])
     S, names = problem.x0.shape[0], list(leaves)
     logs = np.empty((S, 1, n_steps + 1))
@@ -122,7 +117,7 @@ def gradient_norms(
             number = n_transient + n_steps - lag
             x = states[n_steps - lag].detach().requires_grad_()
             with torch.enable_grad():
-                y = _next(problem, number, x, params)
+                y = next_states(problem, number, x, params)
             pulled, here = _pulled_back(x, y, g, log, leaves)
             shares[:, lag] = here.logs()
             accumulated.add(tuple(here.sums), here.log)
@@ -152,6 +147,17 @@ def gradient_norms(
     return of_states.merge(dataset(variables, coords, {})).assign_attrs(of_states.attrs)
 
 
+def trainable(problem: Problem) -> tuple[Any, dict[str, torch.Tensor]]:
+    """Return the parameters of a problem as copies that take gradients, and these by name."""
+    if not isinstance(problem.x0, torch.Tensor):
+        raise InputError("system has no tensors: give one from dynet.torch, such as from_module(model)")
+    leaves: dict[str, torch.Tensor] = {}
+    params = _with_gradients(problem.system.params, (), leaves)
+    if not leaves:
+        raise InputError("system has no parameters to take gradients of: give a module with weights")
+    return params, leaves
+
+
 def _with_gradients(params: Any, path: tuple[str, ...], leaves: dict[str, torch.Tensor]) -> Any:
     """Return a copy of the parameters whose floating tensors take gradients, and gather them by name."""
     if isinstance(params, torch.Tensor):
@@ -176,7 +182,7 @@ def _name(path: tuple[str, ...]) -> str:
     return ".".join(words) + "".join(part for part in path if part.startswith("[")) or "params"
 
 
-def _states(problem: Problem, n_transient: int, n_steps: int) -> list[torch.Tensor]:
+def run_states(problem: Problem, n_transient: int, n_steps: int) -> list[torch.Tensor]:
     """Return the states (sequence, n) before each step and after the last."""
     with torch.no_grad():
         runs = [
@@ -186,9 +192,14 @@ def _states(problem: Problem, n_transient: int, n_steps: int) -> list[torch.Tens
     return runs[0] if problem.system.vectorized else [torch.stack(rows) for rows in zip(*runs, strict=True)]
 
 
-def _next(problem: Problem, number: int, x: torch.Tensor, params: Any) -> torch.Tensor:
+def next_states(
+    problem: Problem, number: int, x: torch.Tensor, params: Any, sequence: int | None = None
+) -> torch.Tensor:
+    """Return the states (sequence, n) after a step; of one sequence alone if its number is given."""
     system, rows = problem.system, problem.inputs
     u = x[:, :0] if rows is None else rows[:, number, :]
+    if rows is not None and sequence is not None:
+        u = u[sequence : sequence + 1]
     t = number * system.dt
     if system.vectorized:
         return torch.as_tensor(system.step(t, x, u, params))
