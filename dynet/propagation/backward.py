@@ -7,11 +7,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from dynet.errors import DivergenceError
 from dynet.kernels.namespace import move_like
 from dynet.lyapunov.problem import Problem
 from dynet.lyapunov.walk import Step, walk
-from dynet.propagation.runs import log_length
+from dynet.propagation.runs import log_length, raise_not_finite
 from dynet.systems.operators import transpose
 
 
@@ -47,5 +46,5 @@ def pulled_back(gradient: Gradient, step: Step) -> Gradient:
     with np.errstate(over="ignore", invalid="ignore"):
         after = normalised(transpose(step.J) @ gradient.direction, gradient.log)
     if np.isnan(after.log).any() or np.isposinf(after.log).any():
-        raise DivergenceError(f"the Jacobian of step {step.number} is not finite", step=step.number)
+        raise_not_finite(step)
     return after

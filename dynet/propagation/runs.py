@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import warnings
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
 from dynet._validate import Faults
+from dynet.errors import DivergenceError
 from dynet.kernels.namespace import machine_epsilon, namespace, to_numpy
 from dynet.lyapunov.convergence import error_bars
 from dynet.lyapunov.problem import Problem
 from dynet.lyapunov.spectrum import jacobian_kind, state_kind
+from dynet.lyapunov.walk import Step
 from dynet.systems.operators import assemble
 from dynet.typing import Array
 
@@ -43,12 +45,23 @@ def window_starts(faults: Faults, n_steps: int, length: int, every: Any, n_trans
     return n_transient + np.arange(0, n_steps - length + 1, int(every))
 
 
-def dense(J: Any, count: int) -> tuple[np.ndarray, float]:
+def dense(step: Step, count: int) -> tuple[np.ndarray, float]:
     """Return Jacobians (count, n, n) in float64, and the epsilon to which their own dtype knows them."""
-    J = assemble(J)
+    J = assemble(step.J)
     epsilon = machine_epsilon(J) if "float" in str(J.dtype) else float(np.finfo(float).eps)
     matrices = to_numpy(J).astype(np.float64)
+    if not np.isfinite(matrices).all():
+        raise_not_finite(step)
     return np.broadcast_to(matrices, (count, *matrices.shape[-2:])), epsilon
+
+
+def raise_not_finite(step: Step) -> NoReturn:
+    """Raise for a Jacobian that is not finite at a finite state."""
+    raise DivergenceError(
+        f"the Jacobian of step {step.number} is not finite although the state is: check jac at that state, or the "
+        "parameters",
+        step=step.number,
+    )
 
 
 def log_length(g: Array) -> np.ndarray:

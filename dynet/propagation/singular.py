@@ -189,7 +189,7 @@ def _run(
         bar.update(1)
         if not open_windows:
             continue
-        matrices, epsilon = dense(step.J, count)
+        matrices, epsilon = dense(step, count)
         determinants = np.linalg.slogdet(matrices)[1]
         for window, products in list(open_windows.items()):
             for product, J, determinant in zip(products, matrices, determinants, strict=True):

@@ -34,6 +34,10 @@ def of_jacobians(jacobians, **options):
     return dynet.singular_values(dynet.Map.from_jacobians(J), None, len(J), **options)
 
 
+def iterated(*arguments):
+    return dynet.jacobian_norms(*arguments, method="lanczos")
+
+
 def tanh_net(n=12, g=1.5, seed=1):
     random = np.random.default_rng(seed)
     W = random.standard_normal((n, n)) * g / np.sqrt(n)
@@ -303,6 +307,13 @@ def test_bad_input(call, words):
         call()
     for word in words:
         assert word in str(error.value)
+
+
+@pytest.mark.parametrize("call", [dynet.singular_values, dynet.gradient_norms, dynet.jacobian_norms, iterated])
+def test_a_jacobian_that_is_not_finite(call):
+    system = dynet.Map(lambda t, x, u, p: x, lambda t, x, u, p: np.eye(2) if t != 4 else np.full((2, 2), np.inf))
+    with pytest.raises(dynet.DivergenceError, match="Jacobian of step 4"):
+        call(system, [1.0, 1.0], 8)
 
 
 def test_a_state_that_blows_up():
