@@ -24,6 +24,12 @@ from .lyapunov.splitting import splitting_angles as splitting_angles
 from .lyapunov.comparison import compare as compare
 from .lyapunov.table import summary as summary
 
+# propagation
+from .propagation.singular import singular_values as singular_values
+from .propagation.norms import jacobian_norms as jacobian_norms
+from .propagation.gradients import gradient_norms as gradient_norms
+from .propagation.horizon import gradient_horizon as gradient_horizon
+
 # files and pictures
 from .io import load as load, save as save
 from . import plot as plot
