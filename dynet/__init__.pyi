@@ -30,6 +30,12 @@ from .propagation.norms import jacobian_norms as jacobian_norms
 from .propagation.gradients import gradient_norms as gradient_norms
 from .propagation.horizon import gradient_horizon as gradient_horizon
 
+# fractional orders
+from .fractional.derivative import fractional_derivative as fractional_derivative
+from .fractional.order import fractional_order as fractional_order
+from .fractional.sinusoid import sinusoid_order as sinusoid_order
+from .fractional.comparison import compare_orders as compare_orders
+
 # files and pictures
 from .io import load as load, save as save
 from . import plot as plot

@@ -1,0 +1,1 @@
+"""Fractional derivatives of signals, and the fractional order of responses."""

@@ -1,0 +1,146 @@
+"""Sums of squares as functions of one parameter: their minimum, and the interval that the likelihood gives.
+
+The sums of products that least squares needs are smooth in an order or a logarithm of a time. They are kept as
+Chebyshev series, so that one evaluation at all values of interest, for all units, is one matrix product.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import fft
+
+_GRID = 401
+#: Half widths of the parabolas that refine a minimum, relative to the spacing of the grid.
+_PARABOLAS = (1.0, 0.3, 0.05)
+_SECANTS = 14
+#: A regressor that is smaller than this, relative to what was taken off it, is rounding.
+_DEGENERATE = 1e-10
+
+
+@dataclass(frozen=True)
+class Profile:
+    """A sum of squares for each unit, with every other parameter at its best.
+
+    ``series`` holds Chebyshev coefficients (unit or 1, node) over ``[lower, upper]``; ``combine`` makes the sum of
+    squares (unit, value) of their values (unit or 1, value).
+    """
+
+    lower: float
+    upper: float
+    series: tuple[np.ndarray, ...]
+    combine: Callable[..., np.ndarray]
+
+    def on(self, values: np.ndarray) -> np.ndarray:
+        """Return the sums of squares (unit, value) at values (value,) that all units share."""
+        basis = self._basis(values)
+        return self.combine(*[c @ basis.T for c in self.series])
+
+    def at(self, values: np.ndarray) -> np.ndarray:
+        """Return the sum of squares (unit,) at a value (unit,) for each unit."""
+        basis = self._basis(values)
+        return self.combine(*[np.sum(c * basis, axis=-1, keepdims=True) for c in self.series])[:, 0]
+
+    def _basis(self, values: np.ndarray) -> np.ndarray:
+        angle = np.arccos(np.clip((2 * values - self.lower - self.upper) / (self.upper - self.lower), -1, 1))
+        basis: np.ndarray = np.cos(angle[:, None] * np.arange(self.series[0].shape[-1]))
+        return basis
+
+    def grid(self) -> np.ndarray:
+        """Return the values at which minima are looked for."""
+        return np.linspace(self.lower, self.upper, _GRID)
+
+
+def nodes(lower: float, upper: float, count: int) -> np.ndarray:
+    """Return the Chebyshev points of an interval."""
+    return (lower + upper) / 2 + (upper - lower) / 2 * np.cos(np.pi * (np.arange(count) + 0.5) / count)
+
+
+def series(values: np.ndarray) -> np.ndarray:
+    """Return the Chebyshev coefficients (..., node) of values at the points of `nodes`."""
+    coefficients: np.ndarray = fft.dct(values, type=2, axis=-1) / values.shape[-1]
+    coefficients[..., 0] /= 2
+    return coefficients
+
+
+def minimum(profile: Profile) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return where each unit has its least sum of squares, the values on the grid, and whether it lies at an end."""
+    grid = profile.grid()
+    values = profile.on(grid)
+    index = values.argmin(axis=-1)
+    at_end = (index == 0) | (index == grid.size - 1)
+    best = grid[index]
+    for width in _PARABOLAS:
+        h = width * (grid[1] - grid[0])
+        middle = np.clip(best, profile.lower + h, profile.upper - h)
+        below, here, above = (profile.at(middle + shift) for shift in (-h, 0.0, h))
+        curvature = below - 2 * here + above
+        step = np.divide(below - above, 2 * curvature, out=np.zeros_like(best), where=curvature > 0)
+        best = np.where(at_end, best, middle + h * np.clip(step, -1, 1))
+    return best, values, at_end
+
+
+def interval(profile: Profile, best: np.ndarray, values: np.ndarray, ratio: float) -> np.ndarray:
+    """Return the ends (unit, 2) of what keeps the sum of squares below ``ratio`` times the least one.
+
+    If that is several pieces, from the first to the last; -inf or inf where an end lies beyond the profile.
+    """
+    grid = profile.grid()
+    least = np.minimum(profile.at(best), values.min(axis=-1))
+    limit = ratio * least
+    inside = values <= limit[:, None]
+    ends = np.empty((best.size, 2))
+    for side, order in ((0, 1), (1, -1)):
+        points = grid[::order]
+        first = inside[:, ::order].argmax(axis=-1)
+        some = inside.any(axis=-1)
+        # narrower than the grid: from the best value outwards
+        inner = np.where(some, order * np.minimum(order * points[first], order * best), best)
+        steps = np.searchsorted(grid, inner, side="left" if side == 0 else "right")
+        outer = grid[np.clip(steps - 1 if side == 0 else steps, 0, grid.size - 1)]
+        beyond = (inner <= profile.lower) if side == 0 else (inner >= profile.upper)
+        crossing = order * np.minimum(order * _crossing(profile, outer, inner, limit), order * best)
+        ends[:, side] = np.where(beyond, -order * np.inf, crossing)
+    return ends
+
+
+def _crossing(profile: Profile, outer: np.ndarray, inner: np.ndarray, limit: np.ndarray) -> np.ndarray:
+    """Return where the sum of squares falls to its limit between two points (Illinois method)."""
+    a, b = outer, inner
+    height_a, height_b = (np.log(profile.at(x) / limit) for x in (a, b))
+    for _ in range(_SECANTS):
+        change = height_a - height_b
+        share = np.divide(height_a, change, out=np.full_like(a, 0.5), where=change > 0)
+        middle = a + np.clip(share, 0.0, 1.0) * (b - a)
+        height = np.log(profile.at(middle) / limit)
+        above = height > 0
+        # the end that stays counts half, or it would stay for ever
+        height_a, height_b = np.where(above, height, height_a / 2), np.where(above, height_b / 2, height)
+        a, b = np.where(above, middle, a), np.where(above, b, middle)
+    return np.where(np.abs(height_a) < np.abs(height_b), a, b)
+
+
+def one_regressor(yy: np.ndarray, yt: np.ndarray, tt: np.ndarray) -> np.ndarray:
+    """Return the sum of squares that is left of y when t is fitted to it; all of it where t is rounding."""
+    usable = tt > _DEGENERATE * np.abs(tt).max(axis=-1, keepdims=True, initial=1e-300)
+    explained = np.divide(yt**2, tt, out=np.zeros(np.broadcast_shapes(yt.shape, tt.shape)), where=usable)
+    return positive(yy - explained, yy)
+
+
+def two_regressors(
+    yy: np.ndarray, ya: np.ndarray, yb: np.ndarray, aa: np.ndarray, bb: np.ndarray, ab: np.ndarray
+) -> np.ndarray:
+    """Return the sum of squares that is left of y when a and b are fitted to it; those that are rounding count not."""
+    share = np.divide(ab, aa, out=np.zeros(np.broadcast_shapes(ab.shape, aa.shape)), where=aa > 0)
+    first = np.divide(ya, aa, out=np.zeros(np.broadcast_shapes(ya.shape, aa.shape)), where=aa > 0)
+    rest, product = bb - share * ab, yb - first * ab
+    usable = rest > _DEGENERATE * bb
+    second = np.divide(product**2, rest, out=np.zeros(np.broadcast_shapes(product.shape, rest.shape)), where=usable)
+    return positive(yy - first * ya - second, yy)
+
+
+def positive(squares: np.ndarray, yy: np.ndarray) -> np.ndarray:
+    """Return sums of squares no smaller than the rounding of their terms."""
+    return np.maximum(squares, np.finfo(np.float64).eps * yy)

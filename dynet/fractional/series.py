@@ -1,0 +1,66 @@
+"""Signals at the door: which axis is time, and how far its samples are apart."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from dynet._validate import Faults
+
+#: A time coordinate counts as uniform if its steps differ by no more than this, relative to their mean.
+_UNIFORM = 1e-6
+
+
+def spacing(faults: Faults, name: str, x: xr.DataArray, dim: str, dt: float | None) -> float:
+    """Return the time between samples: of the coordinate, or ``dt``, or 1; note a fault if they do not agree."""
+    if dt is not None:
+        faults.positive("dt", dt)
+    if dim not in x.coords or x.sizes[dim] < 2 or len(faults):
+        return 1.0 if dt is None or len(faults) else float(dt)
+    times = x.coords[dim].values
+    if times.dtype.kind not in "iuf":
+        faults.say(f"{name}: its coordinate {dim} has no numbers ({times.dtype}): give times as floats")
+        return 1.0
+    steps = np.diff(times.astype(np.float64))
+    mean = float(steps.mean())
+    if not mean > 0 or not np.abs(steps - mean).max() <= _UNIFORM * mean:
+        faults.say(
+            f"{name}: its coordinate {dim} has steps from {steps.min():.6g} to {steps.max():.6g}: give samples "
+            f"that are equally far apart, such as {name}.interp({dim}=...)"
+        )
+        return 1.0
+    if dt is not None and abs(dt - mean) > _UNIFORM * mean:
+        faults.add("dt", dt, f"the coordinate {dim} of {name} has steps of {mean:.6g}; leave dt out")
+    return mean
+
+
+def time_axis(faults: Faults, name: str, x: Any, axis: int | None) -> int:
+    """Return the axis of time of an array, counted from the end; note a fault if it is not told."""
+    n_axes = len(x.shape)
+    if n_axes == 0:
+        faults.add(name, x, "give a signal with an axis of time")
+    elif axis is None and n_axes > 1:
+        faults.say(f"axis: say which axis of {name}, of shape {tuple(x.shape)}, is time, or give a DataArray and dim")
+    elif axis is not None and faults.integer("axis", axis, -n_axes, n_axes - 1):
+        return int(axis) % n_axes - n_axes
+    return -1
+
+
+def named_series(faults: Faults, name: str, x: Any, dim: str, axis: int | None) -> xr.DataArray:
+    """Return a signal, real, finite and float64, with time as its last dimension."""
+    if not isinstance(x, xr.DataArray):
+        values = faults.real_array(name, x.detach().cpu().numpy() if hasattr(x, "detach") else x)
+        k = time_axis(faults, name, values, axis)
+        if len(faults):
+            return xr.DataArray(np.zeros(1), dims=[dim])
+        values = np.moveaxis(values, k, -1)
+        others = ["unit"] if values.ndim == 2 else [f"dim_{i}" for i in range(values.ndim - 1)]
+        x = xr.DataArray(values, dims=[*others, dim])
+    elif not isinstance(dim, str) or dim not in x.dims:
+        faults.add("dim", dim, f"{name} has the dimensions {', '.join(map(str, x.dims))}")
+        return xr.DataArray(np.zeros(1), dims=["time"])
+    x = x.transpose(..., dim)
+    values = faults.real_array(name, x.values, finite=True)
+    return x.copy(data=values.astype(np.float64)) if values.shape == x.shape else x

@@ -1,0 +1,58 @@
+"""Which samples of a response a fit counts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from dynet._validate import Faults, is_number
+
+#: So many equal samples at the floor after the step are a unit that is cut off there.
+_CUT_OFF = 3
+
+
+def windows(
+    faults: Faults, window: Any, response: np.ndarray, stimulus: np.ndarray, times: np.ndarray
+) -> list[tuple[slice, np.ndarray]]:
+    """Return slices of time, each with the units (unit,) that are fitted there."""
+    U, T = response.shape
+    if isinstance(window, str) and window in ("auto", "onset", "all"):
+        stop = np.full(U, T)
+        if window != "all":
+            ends = np.array([end_of_step(row) for row in stimulus])
+            if window == "onset" and (ends < 0).any():
+                faults.add("window", window, "the stimulus is no step up or down and back: give (start, stop) in time")
+                return []
+            ends = np.broadcast_to(np.where(ends < 0, T, ends), (U,))
+            stop = ends if window == "onset" else np.where(is_cut_off(response, ends), ends, T)
+        return [(slice(0, int(end)), np.flatnonzero(stop == end)) for end in np.unique(stop)]
+    if isinstance(window, list | tuple) and len(window) == 2 and all(map(is_number, window)):
+        inside = np.flatnonzero((times >= window[0]) & (times <= window[1]))
+        if inside.size:
+            return [(slice(int(inside[0]), int(inside[-1]) + 1), np.arange(U))]
+        span = f"no sample lies there; times run from {times[0]:g} to {times[-1]:g}"
+        faults.add("window", window, span)
+        return []
+    faults.add("window", window, 'give "auto", "onset", "all" or (start, stop) in time')
+    return []
+
+
+def end_of_step(stimulus: np.ndarray) -> int:
+    """Return the sample at which a step (time,) goes back to where it came from, T if it stays, -1 if it is none."""
+    changes = np.flatnonzero(np.diff(stimulus)) + 1
+    if changes.size == 2:
+        return int(changes[1]) if stimulus[changes[1]] == stimulus[0] else -1
+    # on from the first sample: a fall to zero is its end
+    if changes.size == 1 and stimulus[-1] == 0:
+        return int(changes[0])
+    return stimulus.size if changes.size <= 1 else -1
+
+
+def is_cut_off(response: np.ndarray, ends: np.ndarray) -> np.ndarray:
+    """Return which responses (unit, time) lie at their lowest value right after their step has ended (unit,)."""
+    T = response.shape[-1]
+    after = ends[:, None] + np.arange(_CUT_OFF)
+    values = np.take_along_axis(response, np.minimum(after, T - 1), axis=-1)
+    cut: np.ndarray = (after[:, -1] < T) & (values == response.min(axis=-1, keepdims=True)).all(axis=-1)
+    return cut
