@@ -19,6 +19,8 @@ def results():
     gradients = dynet.gradient_norms(net, None, 20, inputs=inputs, n_lags=10, every=5)
     relu = dynet.networks.relu_rnn(np.diag([0.5, 0.5]), b=[1.0, -1.0])
     vectors = dynet.covariant_vectors(net, None, 8, inputs=inputs, n_transient=6)
+    step = np.repeat([0.0, 1.0], [5, 25])
+    orders = dynet.fractional_order(step + 0.1 * random.standard_normal((3, 30)), step, axis=-1)
     return {
         "covariant vectors": vectors,
         "lost covariant vectors": dynet.covariant_vectors(relu, [1.0, 1.0], 20),
@@ -40,6 +42,8 @@ def results():
         "singular values of a singular product": dynet.singular_values(relu, [1.0, 1.0], 4),
         "Jacobian norms": dynet.jacobian_norms(net, None, 20, inputs=inputs),
         "gradient norms": gradients,
+        "fractional orders": orders,
+        "comparison of orders": dynet.compare_orders(orders, orders.order + [0.1, 0.3, 0.2]),
         "gradient horizon": dynet.gradient_horizon(gradients),
     }
 

@@ -152,13 +152,17 @@ def _of_named(
     if dim in named.dims:
         faults.add("order", order, f"one order for a whole signal: it cannot have the dimension {dim}")
     faults.raise_if_any()
-    result = xr.apply_ufunc(
-        lambda signal, a: derive(signal, a, step),
-        x.copy(data=values),
-        named.copy(data=orders).reset_coords(drop=True),
-        input_core_dims=[[dim], []],
-        output_core_dims=[[dim]],
-    )
+    try:
+        result = xr.apply_ufunc(
+            lambda signal, a: derive(signal, a, step),
+            x.copy(data=values),
+            named.copy(data=orders).reset_coords(drop=True),
+            input_core_dims=[[dim], []],
+            output_core_dims=[[dim]],
+        )
+    except ValueError as error:  # labels or sizes that do not fit
+        faults.add("order", order, f"it does not fit x: {error}")
+        faults.raise_if_any()
     result = result.transpose(*(d for d in named.dims if d not in x.dims), *x.dims).rename(x.name)
     # the units are others now: those of x times a power of time
     result.attrs = {key: value for key, value in x.attrs.items() if key != "units"}

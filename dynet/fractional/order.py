@@ -14,7 +14,7 @@ from dynet.fractional.forward import Held, fit_forward
 from dynet.fractional.inverse import fit_inverse
 from dynet.fractional.paper import fit_paper
 from dynet.fractional.records import Fit, Records
-from dynet.fractional.series import named_series, spacing
+from dynet.fractional.series import broadcast_values, matched_spacing, named_series, unnamed_stimulus
 from dynet.fractional.windows import windows
 from dynet.typing import ArrayLike
 
@@ -121,7 +121,7 @@ def fractional_order(
     faults = Faults()
     r = named_series(faults, "response", response, dim, axis)
     if not isinstance(stimulus, xr.DataArray) and isinstance(response, xr.DataArray):
-        s = _unnamed_stimulus(faults, stimulus, r, dim)
+        s = unnamed_stimulus(faults, stimulus, r, dim)
     else:
         s = named_series(faults, "stimulus", stimulus, dim, None if np.ndim(stimulus) == 1 else axis)
     faults.choice("method", method, tuple(_DESCRIPTIONS))
@@ -138,11 +138,11 @@ def fractional_order(
         faults.add("gain", gain, "no order can be seen in a response without gain")
     faults.raise_if_any()
     lead = [str(d) for d in r.dims if d != dim]
-    step = _checked_times(faults, r, s, dim, dt)
+    step = matched_spacing(faults, r, s, dim, dt)
     faults.raise_if_any()
     T = r.sizes[dim]
     values = r.values.reshape(-1, T)
-    drive = s.values[None] if s.ndim == 1 else s.broadcast_like(r).transpose(*r.dims).values.reshape(-1, T)
+    drive = s.values[None] if s.ndim == 1 else broadcast_values(s, r).reshape(-1, T)
     if history == "constant":
         drive = drive - drive[:, :1]
     times = r.coords[dim].values if dim in r.coords else np.arange(T) * step
@@ -230,14 +230,6 @@ def _delta_aic(records: Records, fit: Fit, held: Held) -> np.ndarray:
     return np.stack([other - own for other in others], axis=-1)
 
 
-def _unnamed_stimulus(faults: Faults, stimulus: Any, r: xr.DataArray, dim: str) -> xr.DataArray:
-    values = faults.real_array("stimulus", stimulus, finite=True)
-    if values.ndim != 1:
-        faults.add("stimulus", stimulus, "beside a DataArray give (time,), or a DataArray with its dimensions")
-        values = np.zeros(1)
-    return xr.DataArray(values.astype(np.float64), dims=[dim if dim in r.dims else r.dims[-1]])
-
-
 def _checked_range(faults: Faults, orders: Any) -> tuple[float, float]:
     fine = (
         isinstance(orders, list | tuple)
@@ -249,23 +241,6 @@ def _checked_range(faults: Faults, orders: Any) -> tuple[float, float]:
         faults.add("orders", orders, "give the range (lower, upper) of the order, within -3 to 3")
         return -1.0, 1.0
     return float(orders[0]), float(orders[1])
-
-
-def _checked_times(faults: Faults, r: xr.DataArray, s: xr.DataArray, dim: str, dt: float | None) -> float:
-    """Return the time between samples; note a fault if response and stimulus do not fit together."""
-    step = spacing(faults, "response", r, dim, dt)
-    if s.sizes[dim] != r.sizes[dim]:
-        faults.say(f"stimulus has {s.sizes[dim]} samples, response {r.sizes[dim]}: give them the same times")
-    elif dim in s.coords and dim in r.coords and not np.allclose(s[dim], r[dim], rtol=0, atol=1e-6 * step):
-        faults.say(f"stimulus and response have different times along {dim}: give both on the same ones")
-    for d in s.dims:
-        if d not in r.dims:
-            faults.say(f"stimulus has the dimension {d}, which response does not have ({', '.join(map(str, r.dims))})")
-        elif d != dim and s.sizes[d] != r.sizes[d]:
-            faults.say(f"stimulus has {s.sizes[d]} along {d}, response {r.sizes[d]}")
-        elif d != dim and d in s.coords and d in r.coords and not np.array_equal(s[d].values, r[d].values):
-            faults.say(f"stimulus and response have different labels along {d}")
-    return step
 
 
 def _label(

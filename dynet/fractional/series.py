@@ -64,3 +64,37 @@ def named_series(faults: Faults, name: str, x: Any, dim: str, axis: int | None) 
     x = x.transpose(..., dim)
     values = faults.real_array(name, x.values, finite=True)
     return x.copy(data=values.astype(np.float64)) if values.shape == x.shape else x
+
+
+def unnamed_stimulus(faults: Faults, stimulus: Any, r: xr.DataArray, dim: str) -> xr.DataArray:
+    """Return a stimulus that is an array beside a named response: one for all."""
+    values = faults.real_array("stimulus", stimulus, finite=True)
+    if values.ndim != 1:
+        faults.add("stimulus", stimulus, "beside a DataArray give (time,), or a DataArray with its dimensions")
+        values = np.zeros(1)
+    return xr.DataArray(values.astype(np.float64), dims=[dim if dim in r.dims else r.dims[-1]])
+
+
+def matched_spacing(faults: Faults, r: xr.DataArray, s: xr.DataArray, dim: str, dt: float | None) -> float:
+    """Return the time between samples; note a fault if response and stimulus do not fit together."""
+    step = spacing(faults, "response", r, dim, dt)
+    if s.sizes[dim] != r.sizes[dim]:
+        faults.say(f"stimulus has {s.sizes[dim]} samples, response {r.sizes[dim]}: give them the same times")
+    elif dim in s.coords and dim in r.coords and not np.allclose(s[dim], r[dim], rtol=0, atol=1e-6 * step):
+        faults.say(f"stimulus and response have different times along {dim}: give both on the same ones")
+    for d in s.dims:
+        if d not in r.dims:
+            faults.say(f"stimulus has the dimension {d}, which response does not have ({', '.join(map(str, r.dims))})")
+        elif d != dim and s.sizes[d] != r.sizes[d]:
+            faults.say(f"stimulus has {s.sizes[d]} along {d}, response {r.sizes[d]}")
+        elif d != dim and d in s.coords and d in r.coords and not np.array_equal(s[d].values, r[d].values):
+            faults.say(f"stimulus and response have different labels along {d}")
+    return step
+
+
+def broadcast_values(x: xr.DataArray, like: xr.DataArray) -> np.ndarray:
+    """Return values with the dimensions of another signal, in its order; labels have been compared before."""
+    values: np.ndarray = (
+        x.drop_vars(list(x.coords)).broadcast_like(like.drop_vars(list(like.coords))).transpose(*like.dims).values
+    )
+    return values

@@ -10,7 +10,7 @@ from scipy import stats
 
 from dynet._labels import dataset
 from dynet._validate import Faults, is_number
-from dynet.fractional.series import named_series, spacing
+from dynet.fractional.series import broadcast_values, matched_spacing, named_series
 
 __all__ = ["sinusoid_order"]
 
@@ -90,14 +90,12 @@ def sinusoid_order(
         faults.add("after", after, "give a time, or None for all samples")
     faults.raise_if_any()
     r, s = (named_series(faults, name, x, dim, None) for name, x in (("response", response), ("stimulus", stimulus)))
-    step = spacing(faults, "response", r, dim, None)
+    step = matched_spacing(faults, r, s, dim, None)
     r, s = r.transpose(..., frequency, dim), s.transpose(..., frequency, dim)
     f = faults.real_array(frequency, r[frequency].values, finite=True)
     if frequency not in r.coords or not ((f > 0) & (f < 0.5 / step)).all() or np.unique(f).size < _FEWEST:
         least = f"three different ones between 0 and half the sampling rate, {0.5 / step:g}, as its coordinate"
         faults.add(frequency, f, f"give {least}")
-    if s.sizes[dim] != r.sizes[dim] or s.sizes[frequency] != f.size or set(s.dims) - set(r.dims):
-        faults.say(f"stimulus has the sizes {dict(s.sizes)}, which do not fit those of response, {dict(r.sizes)}")
     faults.raise_if_any()
     t = r[dim].values.astype(float) if dim in r.coords else np.arange(r.sizes[dim]) * step
     kept = t >= (t[0] if after is None else after)
@@ -105,7 +103,7 @@ def sinusoid_order(
         left = f"{kept.sum() * step:g} of time are left"
         faults.add("after", after, f"{left}, less than a cycle of frequency {f.min():g}")
     faults.raise_if_any()
-    drive, _ = _components(s.values[..., kept], t[kept], f)
+    drive, _ = _components(broadcast_values(s, r)[..., kept], t[kept], f)
     answer, share = _components(r.values[..., kept], t[kept], f)
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = answer / drive
