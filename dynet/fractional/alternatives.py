@@ -6,15 +6,16 @@ import numpy as np
 from scipy import signal
 
 from dynet.fractional.forward import Held
-from dynet.fractional.profile import Profile, minimum, nodes, one_regressor, positive, series, two_regressors
+from dynet.fractional.profile import Profile, minimum, nodes, one_regressor, series, two_regressors
 from dynet.fractional.records import Records, products
 
 _NODES = 64
+_UNRESOLVED = 1e-12
 
 
 def constant_squares(records: Records, held: Held) -> tuple[np.ndarray, int]:
     """Return the sum of squares of ``offset + gain * stimulus`` and how many parameters it has."""
-    y, s = _centred(records, held)
+    y, s = centred(records, held)
     yy, ss = (np.einsum("ut,ut->u", x, x)[:, None] for x in (y, s))
     if held.gain is not None:
         return yy[:, 0], held.n_free - 1
@@ -29,7 +30,7 @@ def exponential_squares(records: Records, held: Held) -> tuple[np.ndarray, int]:
     The slow stimulus is the stimulus through a first-order low pass of any time constant from one sample to the
     length of the record: a step response with exponential adaptation.
     """
-    y, s = _centred(records, held)
+    y, s = centred(records, held)
     T = records.stimulus.shape[-1]
     lower, upper = 0.0, float(np.log(T))
     times = nodes(lower, upper, _NODES)
@@ -43,7 +44,7 @@ def exponential_squares(records: Records, held: Held) -> tuple[np.ndarray, int]:
     yy, ss = (np.einsum("ut,ut->u", x, x)[:, None] for x in (y, s))
     ys = np.einsum("ut,ut->u", y, np.broadcast_to(s, y.shape))[:, None]
 
-    def left(yq: np.ndarray, qq: np.ndarray, sq: np.ndarray) -> np.ndarray:
+    def left(_: np.ndarray, yq: np.ndarray, qq: np.ndarray, sq: np.ndarray) -> np.ndarray:
         if held.gain is not None:
             return one_regressor(yy, yq, qq)
         return two_regressors(yy, ys, yq, ss, qq, sq)
@@ -55,11 +56,14 @@ def exponential_squares(records: Records, held: Held) -> tuple[np.ndarray, int]:
 
 
 def information(squares: np.ndarray, n: int, n_free: int, scale: np.ndarray) -> np.ndarray:
-    """Return Akaike's criterion of a fit with normal residuals, whose variance counts as a parameter too."""
-    return n * np.log(positive(squares, scale) / n) + 2 * (n_free + 1)
+    """Return Akaike's criterion of a fit with normal residuals, whose variance counts as a parameter too.
+
+    Sums of squares that are no more than what the search for a minimum leaves of ``scale`` count as equal.
+    """
+    return n * np.log(np.maximum(squares, _UNRESOLVED * scale) / n) + 2 * (n_free + 1)
 
 
-def _centred(records: Records, held: Held) -> tuple[np.ndarray, np.ndarray]:
+def centred(records: Records, held: Held) -> tuple[np.ndarray, np.ndarray]:
     """Return responses and stimulus in the window, less what an offset, or a given gain, takes off."""
     y, s = records.response[:, records.window], records.stimulus[:, records.window]
     if held.gain is not None:

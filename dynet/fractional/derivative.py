@@ -96,6 +96,15 @@ def fractional_derivative(
         faults.add("nyquist", nyquist, 'the causal form has no such case: give method="fourier" or leave nyquist out')
 
     def derive(values: Array, orders: Array, step: float) -> Array:
+        with np.errstate(over="ignore", invalid="ignore"):
+            result = _derive(values, orders, step)
+        xp = namespace(result)
+        if not bool(xp.all(xp.isfinite(result))):
+            faults.add("order", order, f"the derivative is beyond the range of {result.dtype}")
+            faults.raise_if_any()
+        return result
+
+    def _derive(values: Array, orders: Array, step: float) -> Array:
         if method == "fourier":
             return fourier_derivative(values, orders, step, nyquist == "real")
         if history == "zero":

@@ -32,21 +32,31 @@ def node_count(lower: float, upper: float, n_times: int) -> int:
     return 32 + int(2 * (upper - lower) * np.log(n_times + 2))
 
 
+def unit_of_time(lower: float, upper: float, n_times: int) -> float:
+    """Return the unit of time in which derivatives of a step, of all orders in the range, are about as large.
+
+    Series of their products lose the digits by which the smallest is smaller than the largest. Norms of the derivatives
+    grow as ``n_times^(1/2 - a)`` below order 1/2 and hardly above.
+    """
+    low, high = (max(0.5 - a, 0.0) for a in (lower, upper))
+    return float(n_times ** ((high - low) / (upper - lower)))
+
+
 def fit_forward(records: Records, lower: float, upper: float, held: Held, level: float) -> Fit:
     """Return the least squares fit of order, gain and offset to every response."""
     r, s, window, T = records.response, records.stimulus, records.window, records.response.shape[-1]
     y = r[:, window] - (r[:, window].mean(axis=-1, keepdims=True) if held.offset is None else held.offset)
     orders = nodes(lower, upper, node_count(lower, upper, T))
-    # with a free gain the templates are brought to one size: the products of large and small orders stay comparable
-    unit = 1 / T if held.gain is None else records.dt
+    unit = unit_of_time(lower, upper, T)
     templates = (_centred(causal_derivative(s, np.asarray(a), unit)[:, window], held.offset is None) for a in orders)
     yt, tt, _ = products(y, s[:, window], templates)
     yy = np.einsum("ut,ut->u", y, y)[:, None]
 
-    def left(yt: np.ndarray, tt: np.ndarray) -> np.ndarray:
+    def left(a: np.ndarray, yt: np.ndarray, tt: np.ndarray) -> np.ndarray:
         if held.gain is None:
             return one_regressor(yy, yt, tt)
-        return positive(yy - 2 * held.gain * yt + held.gain**2 * tt, yy)
+        gain = held.gain * (unit / records.dt) ** a
+        return positive(yy - 2 * gain * yt + gain**2 * tt, yy)
 
     profile = Profile(lower, upper, (series(yt), series(tt)), left)
     order, values, at_end = minimum(profile)

@@ -9,7 +9,7 @@ import xarray as xr
 
 from dynet._labels import dataset
 from dynet._validate import Faults, is_number
-from dynet.fractional.alternatives import constant_squares, exponential_squares, information
+from dynet.fractional.alternatives import centred, constant_squares, exponential_squares, information
 from dynet.fractional.forward import Held, fit_forward
 from dynet.fractional.inverse import fit_inverse
 from dynet.fractional.paper import fit_paper
@@ -66,7 +66,7 @@ def fractional_order(
         it. "paper": the procedure of Geadah et al., in the Fourier domain and without a gain, so that a gain, and a
         step that is still on at the end, read as an order; ``orders`` in their sign are ``paper_order``.
     orders : (float, float), default (-1, 1)
-        Range in which the order is sought.
+        Range in which the order is sought, at most 2 wide, within -3 to 3.
     window : {"auto", "onset", "all"} or (start, stop)
         Samples that the fit counts; filters see the whole record. "onset": until the step goes back. "auto": that for
         units that are cut off at their lowest value afterwards, as rectifying ones are, all samples for
@@ -215,13 +215,15 @@ class _Estimates:
             self.numbers[name][members] = values
         self.ends[members], self.delta_aic[members] = fit.ends, delta_aic
         self.n_samples[members] = fit.residual.shape[-1]
-        self.message[members[fit.at_end]] = f"best at the end of orders ({span[0]:g} to {span[1]:g}): widen them"
+        self.message[members[fit.at_end]] = f"best at the end of orders ({span[0]:g} to {span[1]:g}): try others"
 
 
 def _delta_aic(records: Records, fit: Fit, held: Held) -> np.ndarray:
     """Return the criterion of the alternatives (unit, model) less that of the fractional model."""
     y = records.response[:, records.window]
-    n, scale = y.shape[-1], np.einsum("ut,ut->u", y, y)
+    n, varying = y.shape[-1], centred(records, held)[0]
+    # what rounding leaves of sums of products of the part that varies, and of samples far from zero
+    scale = np.einsum("ut,ut->u", varying, varying) + np.finfo(np.float64).eps * np.einsum("ut,ut->u", y, y)
     own = information(np.einsum("ut,ut->u", fit.residual, fit.residual), n, fit.n_free, scale)
     others = [
         information(squares, n, n_free, scale)
@@ -235,10 +237,10 @@ def _checked_range(faults: Faults, orders: Any) -> tuple[float, float]:
         isinstance(orders, list | tuple)
         and len(orders) == 2
         and all(is_number(a) and -3 <= a <= 3 for a in orders)
-        and orders[0] < orders[1]
+        and 0 < orders[1] - orders[0] <= 2
     )
     if not fine:
-        faults.add("orders", orders, "give the range (lower, upper) of the order, within -3 to 3")
+        faults.add("orders", orders, "give the range (lower, upper) of the order, at most 2 wide, within -3 to 3")
         return -1.0, 1.0
     return float(orders[0]), float(orders[1])
 

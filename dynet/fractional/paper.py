@@ -33,9 +33,11 @@ def fit_paper(records: Records, lower: float, upper: float, level: float) -> Fit
     power = (twice * np.abs(R) ** 2) @ (real**2 + imaginary**2).T
     product = cross.real @ real.T - cross.imag @ imaginary.T
     ss = np.einsum("ut,ut->u", s, s)[:, None]
-    profile = Profile(
-        lower, upper, (series(power), series(product)), lambda power, product: positive(ss + power - 2 * product, ss)
-    )
+
+    def left(_: np.ndarray, power: np.ndarray, product: np.ndarray) -> np.ndarray:
+        return positive(ss + power - 2 * product, ss)
+
+    profile = Profile(lower, upper, (series(power), series(product)), left)
     order, values, at_end = minimum(profile)
     ends = interval(profile, order, values, limit_ratio(level, n, _N_FREE))
     residual = s - fourier_derivative(r, -order, records.dt, True)

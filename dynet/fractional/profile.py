@@ -16,6 +16,8 @@ _GRID = 401
 #: Half widths of the parabolas that refine a minimum, relative to the spacing of the grid.
 _PARABOLAS = (1.0, 0.3, 0.05)
 _SECANTS = 14
+#: Relative distance of the sum of squares from its limit at which the end of an interval is found.
+_AT_THE_LIMIT = 1e-9
 #: A regressor that is smaller than this, relative to what was taken off it, is rounding.
 _DEGENERATE = 1e-10
 
@@ -25,7 +27,7 @@ class Profile:
     """A sum of squares for each unit, with every other parameter at its best.
 
     ``series`` holds Chebyshev coefficients (unit or 1, node) over ``[lower, upper]``; ``combine`` makes the sum of
-    squares (unit, value) of their values (unit or 1, value).
+    squares (unit, value) of the parameter (unit or 1, value) and their values (unit or 1, value).
     """
 
     lower: float
@@ -36,12 +38,13 @@ class Profile:
     def on(self, values: np.ndarray) -> np.ndarray:
         """Return the sums of squares (unit, value) at values (value,) that all units share."""
         basis = self._basis(values)
-        return self.combine(*[c @ basis.T for c in self.series])
+        return self.combine(values[None], *[c @ basis.T for c in self.series])
 
     def at(self, values: np.ndarray) -> np.ndarray:
         """Return the sum of squares (unit,) at a value (unit,) for each unit."""
         basis = self._basis(values)
-        return self.combine(*[np.sum(c * basis, axis=-1, keepdims=True) for c in self.series])[:, 0]
+        sums = [np.sum(c * basis, axis=-1, keepdims=True) for c in self.series]
+        return self.combine(values[:, None], *sums)[:, 0]
 
     def _basis(self, values: np.ndarray) -> np.ndarray:
         angle = np.arccos(np.clip((2 * values - self.lower - self.upper) / (self.upper - self.lower), -1, 1))
@@ -111,6 +114,8 @@ def _crossing(profile: Profile, outer: np.ndarray, inner: np.ndarray, limit: np.
     a, b = outer, inner
     height_a, height_b = (np.log(profile.at(x) / limit) for x in (a, b))
     for _ in range(_SECANTS):
+        if np.minimum(np.abs(height_a), np.abs(height_b)).max(initial=0.0) < _AT_THE_LIMIT:
+            break
         change = height_a - height_b
         share = np.divide(height_a, change, out=np.full_like(a, 0.5), where=change > 0)
         middle = a + np.clip(share, 0.0, 1.0) * (b - a)

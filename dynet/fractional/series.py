@@ -62,6 +62,8 @@ def named_series(faults: Faults, name: str, x: Any, dim: str, axis: int | None) 
         faults.add("dim", dim, f"{name} has the dimensions {', '.join(map(str, x.dims))}")
         return xr.DataArray(np.zeros(1), dims=["time"])
     x = x.transpose(..., dim)
+    if x.sizes[dim] == 0:
+        faults.add(name, x.values, "there are no samples")
     values = faults.real_array(name, x.values, finite=True)
     return x.copy(data=values.astype(np.float64)) if values.shape == x.shape else x
 

@@ -36,6 +36,12 @@ def test_exact_responses(order, gain, offset):
     assert fit.delta_aic.min() > 1000
 
 
+def test_exact_response_of_order_zero():
+    fit = fractional_order(response(0.0, 2.0, 0.1), STEP)
+    assert abs(fit.order) < 1e-6
+    np.testing.assert_allclose(fit.delta_aic, [2, -2])  # only the numbers of parameters differ
+
+
 @pytest.mark.parametrize("order", [0.15, 0.3, -0.3])
 def test_a_stimulus_that_is_on_from_the_first_sample(order):
     fit = fractional_order(response(order, 5.0, 1.0, np.ones(784)), np.ones(784))
@@ -78,6 +84,13 @@ def test_criteria_are_those_of_least_squares():
     decays = [np.append(np.zeros(60), np.exp(-(k + 1) / tau)) for tau in np.geomspace(1, n, 2000)]
     exponential = n * np.log(min(squares(y, [STEP, ones, decay]) for decay in decays) / n) + 2 * 5
     assert float(fit.delta_aic.sel(model="exponential")) == pytest.approx(exponential - own, abs=1e-3)
+
+
+def test_criteria_do_not_depend_on_the_offset():
+    y = noisy(1, 0.2)[0]
+    near, far = fractional_order(y, STEP), fractional_order(y + 1e8, STEP)
+    np.testing.assert_allclose(far.delta_aic, near.delta_aic, rtol=1e-3)
+    np.testing.assert_allclose(far.order_interval, near.order_interval, rtol=1e-4)
 
 
 def test_criteria_tell_exponential_adaptation():
@@ -238,9 +251,12 @@ def test_what_has_no_order_says_so():
     assert "end of orders" in fit.message.values[2]
 
 
-def test_wide_ranges_are_resolved():
-    fit = fractional_order(response(1.4, 3.0, 0.1), STEP, orders=(-2, 2))
-    np.testing.assert_allclose([fit.order, fit.gain], [1.4, 3.0], rtol=1e-4)
+def test_orders_far_from_zero():
+    for order, span in ((1.4, (0, 2)), (2.3, (1, 3)), (-1.4, (-2, 0)), (-2.3, (-3, -1))):
+        fit = fractional_order(response(order, 3.0, 0.1), STEP, orders=span)
+        np.testing.assert_allclose([fit.order, fit.gain], [order, 3.0], rtol=1e-4)
+        held = fractional_order(response(order, 3.0, 0.1), STEP, orders=span, gain=3.0)
+        assert float(held.order) == pytest.approx(order, abs=1e-4)
 
 
 def test_results_are_saved_and_loaded(tmp_path):
@@ -252,13 +268,15 @@ def test_results_are_saved_and_loaded(tmp_path):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
+        ({"response": np.ones(0), "stimulus": np.ones(0)}, "no samples"),
         ({"response": np.ones(9)}, "stimulus has 300 samples, response 9"),
         ({"response": np.where(np.arange(300) == 7, np.nan, 1.0)}, r"response=nan: entry \(7,\)"),
         ({"response": np.ones((2, 300))}, "axis: say which"),
         ({"stimulus": np.zeros(300)}, "nothing to filter"),
         ({"method": "backward"}, "method='backward'"),
         ({"orders": (1, -1)}, "range"),
-        ({"orders": (-5, 5)}, "within -3 to 3"),
+        ({"orders": (-5, -4)}, "within -3 to 3"),
+        ({"orders": (-2, 1)}, "at most 2 wide"),
         ({"window": "late"}, "window='late'"),
         ({"window": (500, 600)}, "no sample lies there"),
         ({"window": (10, 12)}, "too few"),
