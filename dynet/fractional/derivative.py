@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 import numpy as np
 import xarray as xr
+from array_api_compat import device, to_device
 
 from dynet._validate import Faults, is_number
 from dynet.fractional.series import spacing, time_axis
@@ -118,7 +119,8 @@ def fractional_derivative(
     if isinstance(order, xr.DataArray):
         faults.say("order is a DataArray but x is not: give both as DataArrays")
         faults.raise_if_any()
-    x = x if hasattr(x, "shape") and not isinstance(x, np.generic) else np.asarray(x)
+    if not hasattr(x, "shape") or isinstance(x, np.generic):
+        x = faults.real_array("x", x)
     axis = time_axis(faults, "x", x, axis)
     if dt is not None:
         faults.positive("dt", dt)
@@ -208,4 +210,6 @@ def _real_orders(faults: Faults, order: Any, x: Array) -> Array:
     checked = faults.real_array("order", to_numpy(order) if hasattr(order, "shape") else order, finite=True)
     if isinstance(x, np.ndarray):
         return checked.astype(np.float64)
-    return namespace(x).astype(as_array(order if hasattr(order, "shape") else checked, x), namespace(x).float64)
+    # tensors keep their gradient on the way to another device
+    placed = to_device(order, device(x)) if isinstance(order, type(x)) else as_array(checked, x)
+    return namespace(x).astype(placed, namespace(x).float64)

@@ -17,7 +17,7 @@ _GRID = 401
 _PARABOLAS = (1.0, 0.3, 0.05)
 _SECANTS = 14
 #: Relative distance of the sum of squares from its limit at which the end of an interval is found.
-_AT_THE_LIMIT = 1e-9
+_AT_THE_LIMIT = 1e-8
 #: A regressor that is smaller than this, relative to what was taken off it, is rounding.
 _DEGENERATE = 1e-10
 
@@ -111,20 +111,23 @@ def interval(profile: Profile, best: np.ndarray, values: np.ndarray, ratio: floa
 
 def _crossing(profile: Profile, outer: np.ndarray, inner: np.ndarray, limit: np.ndarray) -> np.ndarray:
     """Return where the sum of squares falls to its limit between two points (Illinois method)."""
-    a, b = outer, inner
+    a, b, middle = outer, inner, inner
     height_a, height_b = (np.log(profile.at(x) / limit) for x in (a, b))
-    for _ in range(_SECANTS):
-        if np.minimum(np.abs(height_a), np.abs(height_b)).max(initial=0.0) < _AT_THE_LIMIT:
-            break
+    moved_a = np.zeros(a.shape, dtype=bool)
+    for number in range(_SECANTS):
         change = height_a - height_b
         share = np.divide(height_a, change, out=np.full_like(a, 0.5), where=change > 0)
         middle = a + np.clip(share, 0.0, 1.0) * (b - a)
         height = np.log(profile.at(middle) / limit)
+        if np.abs(height).max(initial=0.0) < _AT_THE_LIMIT:
+            break
         above = height > 0
-        # the end that stays counts half, or it would stay for ever
-        height_a, height_b = np.where(above, height, height_a / 2), np.where(above, height_b / 2, height)
-        a, b = np.where(above, middle, a), np.where(above, b, middle)
-    return np.where(np.abs(height_a) < np.abs(height_b), a, b)
+        # an end that stays twice counts half, or it would stay for ever
+        again = (above == moved_a) & (number > 0)
+        height_a = np.where(above, height, np.where(again, height_a / 2, height_a))
+        height_b = np.where(above, np.where(again, height_b / 2, height_b), height)
+        a, b, moved_a = np.where(above, middle, a), np.where(above, b, middle), above
+    return middle
 
 
 def one_regressor(yy: np.ndarray, yt: np.ndarray, tt: np.ndarray) -> np.ndarray:

@@ -15,6 +15,8 @@ from dynet.fractional.series import broadcast_values, matched_spacing, named_ser
 __all__ = ["sinusoid_order"]
 
 _FEWEST = 3
+#: An amplitude that is smaller than this, relative to the largest sample, is rounding.
+_ABSENT = 1e-10
 
 
 def sinusoid_order(
@@ -104,6 +106,11 @@ def sinusoid_order(
         faults.add("after", after, f"{left}, less than a cycle of frequency {f.min():g}")
     faults.raise_if_any()
     drive, _ = _components(broadcast_values(s, r)[..., kept], t[kept], f)
+    absent = np.abs(drive) <= _ABSENT * np.abs(s.values).max()
+    if absent.any():
+        at = f[np.argwhere(absent)[0][-1]]
+        faults.say(f"stimulus: it has no sinusoid of frequency {at:g} where frequency is {at:g}")
+    faults.raise_if_any()
     answer, share = _components(r.values[..., kept], t[kept], f)
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = answer / drive
@@ -129,11 +136,14 @@ def _components(values: np.ndarray, t: np.ndarray, f: np.ndarray) -> tuple[np.nd
 
 
 def _phase_order(lead: np.ndarray, level: float) -> tuple[np.ndarray, np.ndarray]:
-    orders = lead / (np.pi / 2)
+    # around their mean direction, so that leads next to pi and -pi are neighbours
+    around = np.exp(1j * lead)
+    mean = np.angle(around.mean(axis=-1, keepdims=True))
+    orders = (mean + np.angle(around * np.exp(-1j * mean))) / (np.pi / 2)
     n = lead.shape[-1]
     width = stats.t.ppf(0.5 + level / 2, n - 1) * orders.std(axis=-1, ddof=1) / np.sqrt(n)
-    mean = orders.mean(axis=-1)
-    return mean, np.stack([mean - width, mean + width], axis=-1)
+    order = orders.mean(axis=-1)
+    return order, np.stack([order - width, order + width], axis=-1)
 
 
 def _gain_order(log_gain: np.ndarray, log_f: np.ndarray, level: float) -> tuple[np.ndarray, np.ndarray]:

@@ -210,6 +210,7 @@ def test_tensors_with_gradients(method):
         (np.ones((2, 5)), [0.1, 0.2, 0.3], {"axis": 1}, "does not broadcast"),
         (np.float64(1), 0.1, {}, "axis of time"),
         (np.ones(0), 0.1, {}, "no samples"),
+        (xr.Dataset(), 0.1, {}, "x=<xarray.Dataset>"),
         (np.ones(500), 3000.0, {}, "beyond the range of float64"),
         (np.ones(5), torch.tensor(0.1), {}, "tensor"),
         (torch.tensor([1.0, torch.inf]), 0.1, {}, "not finite"),

@@ -43,7 +43,17 @@ def test_intervals_hold_the_order_under_noise():
         assert 0.92 <= np.mean((lower <= 0.3) & (upper >= 0.3)) <= 0.98
 
 
+def test_a_phase_next_to_pi():
+    """The negative derivative of order 0 leads by pi, which rounding puts to either side."""
+    noise = np.random.default_rng(1).normal(0, 0.1, STIMULUS.shape)
+    fit = dynet.sinusoid_order(-(STIMULUS - 2) + noise, STIMULUS)
+    assert abs(abs(float(fit.phase_order)) - 2) < 0.01
+    assert float(fit.gain_order) == pytest.approx(0, abs=0.01)
+
+
 def test_bad_input():
+    with pytest.raises(dynet.InputError, match="no sinusoid of frequency 1 "):
+        dynet.sinusoid_order(STIMULUS, STIMULUS.where(STIMULUS.frequency > 1, 0.5))
     with pytest.raises(dynet.InputError, match="frequency"):
         dynet.sinusoid_order(STIMULUS[:2], STIMULUS[:2])
     with pytest.raises(dynet.InputError, match="less than a cycle"):
