@@ -17,6 +17,7 @@ from .lyapunov.dimension import (
     memory_time as memory_time,
 )
 from .lyapunov.comparison import compare as compare
+from .lyapunov.distance import spectrum_distance as spectrum_distance
 from .lyapunov.table import summary as summary
 
 # files and pictures

@@ -1,4 +1,4 @@
-"""Systems from trained torch models: modules, cells of one's own, checkpoints and vector fields."""
+"""Systems from torch models (modules, cells, checkpoints, vector fields), and exponents as they train."""
 
 from dynet._optional import import_optional
 
@@ -6,7 +6,17 @@ import_optional("torch", extra="torch", purpose="dynet.torch")
 
 from dynet.torch.adapter import from_module  # noqa: E402
 from dynet.torch.cells_adapter import from_cell  # noqa: E402
+from dynet.torch.exponents import flossing_loss, lyapunov_exponents  # noqa: E402
+from dynet.torch.monitor import LyapunovMonitor  # noqa: E402
 from dynet.torch.state_dicts import from_state_dict  # noqa: E402
 from dynet.torch.vector_field import from_vector_field  # noqa: E402
 
-__all__ = ["from_cell", "from_module", "from_state_dict", "from_vector_field"]
+__all__ = [
+    "LyapunovMonitor",
+    "flossing_loss",
+    "from_cell",
+    "from_module",
+    "from_state_dict",
+    "from_vector_field",
+    "lyapunov_exponents",
+]

@@ -1,0 +1,55 @@
+"""What LyapunovMonitor costs: one step beside one epoch of the demo's training, in turns in one process.
+
+An LSTM reads handwritten digits pixel by pixel and is trained by `dynet.torch.training.train_classifier`, as in
+``dynet demo`` but with 128 units; the monitor takes 16 exponents of 10 sequences of 100 steps.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+
+import numpy as np
+import torch
+
+from dynet.tasks.images import SequentialImages
+from dynet.torch import LyapunovMonitor
+from dynet.torch.training import SequenceClassifier, train_classifier
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--units", type=int, default=128)
+    parser.add_argument("--epochs", type=int, default=8)
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    task = SequentialImages("digits", rng=0)
+    model = SequenceClassifier(task.n_channels, options.units, task.n_classes)
+    inputs = torch.randn(10, 100, task.n_channels, generator=torch.Generator().manual_seed(0))
+    epochs, steps = [], []
+    with tempfile.TemporaryDirectory() as folder:
+        monitor = LyapunovMonitor(model, inputs, submodule="lstm", n_transient=10, path=f"{folder}/rows.jsonl")
+        monitor.step(0)  # what a process does once
+        begun = time.process_time()
+
+        def after_epoch(epoch: int, loss: float) -> None:
+            nonlocal begun
+            ended = time.process_time()
+            epochs.append(ended - begun)
+            monitor.step(epoch, loss=loss)
+            begun = time.process_time()
+            steps.append(begun - ended)
+
+        train_classifier(
+            model, task, n_epochs=options.epochs, rng=np.random.default_rng(0), after_epoch=after_epoch
+        )
+        failed = [message for message in monitor.dataset.message.values if message]
+    epoch, step = np.median(epochs[1:]), np.median(steps[1:])
+    print(f"LSTM-{options.units}, batch 10, T = 100, k = 16: a step takes {1e3 * step:.1f} ms of processor time")
+    print(f"an epoch of {len(task.train.labels)} digits of {task.n_steps} steps takes {1e3 * epoch:.0f} ms")
+    print(f"share: {100 * step / epoch:.1f} % (steps {1e3 * min(steps):.1f} to {1e3 * max(steps):.1f} ms); {len(failed)} failed")
+
+
+if __name__ == "__main__":
+    main()
