@@ -35,8 +35,9 @@ def compare(spectra: Mapping[str, xr.Dataset], *, level: float = 0.95) -> xr.Dat
         ``difference(comparison, exponent)``, ``standard_error(comparison, exponent)`` and its
         ``degrees_of_freedom(comparison, exponent)``, ``interval(comparison, exponent, bound)`` and
         ``spectrum_distance(comparison)``, the root mean square difference over finite exponents, with its
-        ``distance_error`` and the ``distance_noise`` that equal spectra would show (`spectrum_distance`). Comparisons are
-        named "later - first". Exponents that are -inf in both have difference 0, in one of them an infinite one.
+        ``distance_error`` and the ``distance_noise`` that equal spectra would show (see `spectrum_distance`).
+        Comparisons are named "later - first". Exponents that are -inf in both have difference 0, in one of them an
+        infinite one.
 
     Raises
     ------

@@ -43,10 +43,10 @@ def spectrum_distance(first: xr.Dataset, second: xr.Dataset) -> xr.Dataset:
     Returns
     -------
     Dataset
-        ``spectrum_distance`` and ``standard_error`` (to first order; paired by sequences and blocks where the runs share
-        them), and ``noise``: the distance that two runs with these error bars would show if their spectra were the same.
-        A distance is never negative, so read it beside ``noise``. ``n_compared`` and ``n_lost`` count points; lost are
-        those where one spectrum alone is -inf, and they are left out of the mean.
+        ``spectrum_distance`` and ``standard_error`` (to first order; paired by sequences and blocks where the runs
+        share them), and ``noise``: the distance that runs with these error bars would show if their spectra were the
+        same. A distance is never negative, so read it beside ``noise``. ``n_compared`` and ``n_lost`` count points;
+        lost are those where one spectrum alone is -inf, and they are left out of the mean.
 
     Raises
     ------
@@ -181,7 +181,7 @@ def _errors(
 
 def _share_blocks(first: xr.Dataset, second: xr.Dataset) -> bool:
     """Return whether block for block and sequence for sequence the runs cover the same time."""
-    durations = [spectrum["duration"].values for spectrum in (first, second)]
     return bool(
-        first.attrs.get("initial_frame") == second.attrs.get("initial_frame") and np.array_equal(*durations)
+        first.attrs.get("initial_frame") == second.attrs.get("initial_frame")
+        and np.array_equal(first["duration"].values, second["duration"].values)
     )

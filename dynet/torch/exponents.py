@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from copy import copy
 from dataclasses import replace
+from numbers import Integral
 from typing import Any
 
 import torch
@@ -204,10 +205,11 @@ def flossing_loss(exponents: torch.Tensor, target: float | torch.Tensor = 0.0) -
     if not isinstance(exponents, torch.Tensor) or exponents.ndim != 1 or not len(exponents):
         faults.add("exponents", exponents, "give the tensor that lyapunov_exponents returned")
         faults.raise_if_any()
-    lost = torch.nonzero(~torch.isfinite(exponents.detach())).flatten().tolist()
+    values = exponents.detach()
+    lost = torch.nonzero(~torch.isfinite(values)).flatten().tolist()
     if lost:
         way_out = f"ask for fewer of them: n_exponents={lost[0]}" if lost[0] else "this network forgets at once"
-        faults.say(f"exponents: number {lost[0] + 1} is {float(exponents[lost[0]])}, below resolution: {way_out}")
+        faults.say(f"exponents: number {lost[0] + 1} is {float(values[lost[0]])}, below resolution: {way_out}")
     shape = tuple(target.shape) if isinstance(target, torch.Tensor) else () if is_number(target) else None
     if shape not in ((), tuple(exponents.shape)):
         faults.add("target", target, f"give a number, or a tensor of one for each of the {len(exponents)} exponents")
@@ -251,10 +253,10 @@ def _detached(params: Any) -> Any:
 
 
 def _steps_of(inputs: Any, n_transient: Any) -> int:
-    shape = getattr(inputs, "shape", ())
-    if len(shape) < 2 or not isinstance(n_transient, int):
+    shape: Any = getattr(inputs, "shape", ())
+    if len(shape) < 2 or not isinstance(n_transient, Integral):
         raise InputError("n_steps=None: give the number of steps, or inputs (time, channel) that tell it")
-    return int(shape[-2]) - n_transient
+    return int(shape[-2]) - int(n_transient)
 
 
 def _growth(system: Map, problem: Problem, part: slice | int, n_transient: int, truncate: int | None) -> torch.Tensor:

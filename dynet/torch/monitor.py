@@ -17,7 +17,7 @@ import xarray as xr
 from torch import nn
 
 from dynet._labels import dynet_version
-from dynet._validate import Faults
+from dynet._validate import Faults, shown
 from dynet.errors import InputError
 from dynet.lyapunov.dimension import count_zero_exponents, error_of_sum
 from dynet.lyapunov.setup import make_problem
@@ -26,6 +26,7 @@ from dynet.systems.map import Map
 from dynet.torch.adapter import from_module
 from dynet.torch.copies import checked_dtype, evaluation_mode, first_line
 from dynet.torch.journal import SPECTRA, SUMMARIES, Journal, read_journal, training_dataset
+from dynet.torch.recorded import recorded
 
 __all__ = ["LyapunovMonitor"]
 
@@ -59,8 +60,8 @@ class LyapunovMonitor:
         Record the epochs that are multiples of it; calls of other epochs return at once.
     path : str or path, optional
         A file (``.jsonl``) to which every row is appended as soon as it is known, one JSON line each. A file that is
-        there already is continued if it belongs to the same settings: a row of an epoch takes back those of the same and
-        of later epochs.
+        there already is continued if it belongs to the same settings: a row of an epoch takes back those of the
+        same and of later epochs. `load` reads it.
     on_error : {"warn", "raise", "ignore"}, default "warn"
         What becomes of an error in `step` besides its row: "raise" is for finding its cause.
     dtype : torch.float64 or torch.float32, optional
@@ -117,14 +118,12 @@ class LyapunovMonitor:
         if not isinstance(model, nn.Module):
             from_module(model)  # says what to give instead
         self._model, self._submodule, self._encode, self._dtype = model, submodule, encode, dtype
-        self._inputs = inputs.detach().clone() if isinstance(inputs, torch.Tensor) else np.array(inputs)
+        self._inputs = _kept(inputs)
         self._n_transient, self._every, self._on_error = n_transient, every, on_error
         with self._undisturbed():
-            system = self._system()
-            encoder = getattr(system.step, "encode", None)
-            rows = self._inputs if encoder is None else encoder(self._inputs)
+            system, rows = self._driven()
             T = rows.shape[-2] if rows.ndim in (2, 3) else n_transient + 1
-            if T <= n_transient:
+            if n_transient >= T:
                 raise InputError(f"n_transient={n_transient}: inputs has {T} rows, so nothing is left to be counted")
             self._n_steps = T - n_transient
             assert system.like is not None
@@ -141,7 +140,7 @@ class LyapunovMonitor:
                 checkpoint=None,
                 time_chunks=1,
                 check=True,
-                **self._settings(),
+                **self._settings(rows),
             )
         header = {
             "method": "growth of a tangent frame, QR",
@@ -227,21 +226,30 @@ class LyapunovMonitor:
                 raise
             faults.append(_told(what, error))
 
-    def _settings(self) -> dict[str, Any]:
+    def _settings(self, rows: Any) -> dict[str, Any]:
         return {
-            "inputs": self._inputs,
+            "inputs": rows,
             "n_exponents": self._n_exponents,
             "n_transient": self._n_transient,
             "qr_interval": self._interval,
             "frame": "qr",
         }
 
-    def _system(self) -> Map:
-        return from_module(self._model, submodule=self._submodule, encode=self._encode, dtype=self._dtype)
+    def _driven(self) -> tuple[Map, Any]:
+        """Return the model as a system and the rows that drive it, encoded as the model encodes them now."""
+        system = from_module(self._model, submodule=self._submodule, encode=self._encode, dtype=self._dtype)
+        step: Any = system.step
+        encoder = getattr(step, "encode", None)
+        if encoder is None:
+            return system, self._inputs
+        step.encode = None
+        return system, encoder(self._inputs)
 
     def _measured(self) -> dict[str, Any]:
         with self._undisturbed():
-            spectrum = lyapunov_spectrum(self._system(), None, self._n_steps, check=False, **self._settings())
+            system, rows = self._driven()
+            system = recorded(system, torch.as_tensor(rows))
+            spectrum = lyapunov_spectrum(system, None, self._n_steps, check=False, **self._settings(rows))
         exponents = spectrum["lyapunov_exponent"].values
         row: dict[str, Any] = {name: spectrum[name].values.tolist() for name in SPECTRA}
         leading = int(np.argmax(exponents))
@@ -266,7 +274,7 @@ class LyapunovMonitor:
         python, legacy = random.getstate(), np.random.get_state()  # noqa: NPY002
         with ExitStack() as stack:
             stack.callback(random.setstate, python)
-            stack.callback(np.random.set_state, legacy)  # noqa: NPY002
+            stack.callback(np.random.set_state, legacy)
             stack.enter_context(torch.random.fork_rng(devices=devices))
             stack.enter_context(torch.no_grad())
             for kind in kinds:
@@ -311,6 +319,16 @@ def _number(name: str, value: Any) -> float:
 
 def _told(what: str, error: Exception) -> str:
     return f"{what} failed with {type(error).__name__}: {first_line(error)}"
+
+
+def _kept(inputs: Any) -> Any:
+    """Return a copy of the inputs that later changes do not reach."""
+    if isinstance(inputs, torch.Tensor):
+        return inputs.detach().clone()
+    try:
+        return np.array(inputs)
+    except ValueError as error:
+        raise InputError(f"inputs={shown(inputs)}: give a rectangular array of numbers or tokens") from error
 
 
 def _digest(inputs: Any) -> str:
