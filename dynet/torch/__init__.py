@@ -6,7 +6,8 @@ import_optional("torch", extra="torch", purpose="dynet.torch")
 
 from dynet.torch.adapter import from_module  # noqa: E402
 from dynet.torch.cells_adapter import from_cell  # noqa: E402
-from dynet.torch.exponents import flossing_loss, lyapunov_exponents  # noqa: E402
+from dynet.torch.exponents import lyapunov_exponents  # noqa: E402
+from dynet.torch.flossing import flossing_loss  # noqa: E402
 from dynet.torch.monitor import LyapunovMonitor  # noqa: E402
 from dynet.torch.state_dicts import from_state_dict  # noqa: E402
 from dynet.torch.vector_field import from_vector_field  # noqa: E402

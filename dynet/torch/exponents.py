@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from dynet._validate import Faults, is_number
+from dynet._validate import Faults
 from dynet.errors import InputError
 from dynet.kernels.namespace import to_numpy
 from dynet.lyapunov.problem import Problem, raise_if_diverged
@@ -22,7 +22,7 @@ from dynet.torch.adapter import from_module, stacked_layers
 from dynet.torch.copies import checked_dtype, evaluation_mode
 from dynet.typing import ArrayLike, Rng
 
-__all__ = ["flossing_loss", "lyapunov_exponents"]
+__all__ = ["lyapunov_exponents"]
 
 WITHOUT_GRADIENT = (
     "system: nothing in it carries a gradient (requires_grad): unfreeze the recurrent weights, or give a Map whose "
@@ -101,6 +101,10 @@ def lyapunov_exponents(
     frame (n, k) has a derivative as long as its columns are independent. An exponent below resolution is -inf, and
     from the first such one on they carry no gradient.
 
+    See Also
+    --------
+    flossing_loss : What draws them to a target.
+
     References
     ----------
     Engelken (2023), "Gradient flossing: improving gradient descent through dynamic control of Jacobians",
@@ -166,55 +170,6 @@ def lyapunov_exponents(
     parts: list[slice | int] = [slice(None)] if live.vectorized else list(range(problem.x0.shape[0]))
     growth = [_growth(live, problem, part, n_transient, truncate) for part in parts]
     return torch.cat([one.reshape(-1, one.shape[-1]) for one in growth]).mean(dim=0) / (n_steps * live.dt)
-
-
-def flossing_loss(exponents: torch.Tensor, target: float | torch.Tensor = 0.0) -> torch.Tensor:
-    r"""Return the loss of gradient flossing, the mean of :math:`(\lambda_i - \mathrm{target}_i)^2`.
-
-    Exponents near zero keep gradients from vanishing and exploding.
-
-    Parameters
-    ----------
-    exponents : Tensor (exponent,)
-        From `lyapunov_exponents`.
-    target : float or Tensor (exponent,), default 0.0
-        What they are drawn to.
-
-    Returns
-    -------
-    Tensor ()
-
-    Raises
-    ------
-    InputError
-        If an exponent is -inf (below resolution), or ``target`` does not fit.
-
-    References
-    ----------
-    Engelken (2023), "Gradient flossing: improving gradient descent through dynamic control of Jacobians",
-    arXiv:2312.17306.
-
-    Examples
-    --------
-    >>> import torch
-    >>> from dynet.torch import flossing_loss
-    >>> float(flossing_loss(torch.tensor([0.1, -0.3]), target=-0.1))
-    0.04
-    """
-    faults = Faults()
-    if not isinstance(exponents, torch.Tensor) or exponents.ndim != 1 or not len(exponents):
-        faults.add("exponents", exponents, "give the tensor that lyapunov_exponents returned")
-        faults.raise_if_any()
-    values = exponents.detach()
-    lost = torch.nonzero(~torch.isfinite(values)).flatten().tolist()
-    if lost:
-        way_out = f"ask for fewer of them: n_exponents={lost[0]}" if lost[0] else "this network forgets at once"
-        faults.say(f"exponents: number {lost[0] + 1} is {float(values[lost[0]])}, below resolution: {way_out}")
-    shape = tuple(target.shape) if isinstance(target, torch.Tensor) else () if is_number(target) else None
-    if shape not in ((), tuple(exponents.shape)):
-        faults.add("target", target, f"give a number, or a tensor of one for each of the {len(exponents)} exponents")
-    faults.raise_if_any()
-    return ((exponents - target) ** 2).mean()
 
 
 def _of_module(model: nn.Module, submodule: str | None, encode: Any, dtype: torch.dtype | None) -> tuple[Map, Map]:

@@ -19,20 +19,19 @@ from torch import nn
 from dynet._labels import dynet_version
 from dynet._validate import Faults, shown
 from dynet.errors import InputError
-from dynet.lyapunov.dimension import count_zero_exponents, error_of_sum
 from dynet.lyapunov.setup import make_problem
 from dynet.lyapunov.spectrum import lyapunov_spectrum
 from dynet.systems.map import Map
 from dynet.torch.adapter import from_module
 from dynet.torch.copies import checked_dtype, evaluation_mode, first_line
-from dynet.torch.journal import SPECTRA, SUMMARIES, Journal, read_journal, training_dataset
+from dynet.torch.journal import SUMMARIES, Journal, read_journal, training_dataset
 from dynet.torch.recorded import recorded
+from dynet.torch.rows import empty_row, gradient_norms, number, spectrum_row
 
 __all__ = ["LyapunovMonitor"]
 
 #: Steps between factorisations; the spectrum shortens them itself where the frame would be lost to rounding.
 _LONGEST_INTERVAL, _FEWEST_BLOCKS = 10, 10
-RESERVED = {*SPECTRA, *SUMMARIES, "gradient_norm", "message", "epoch", "exponent", "parameter"}
 
 
 class LyapunovMonitor:
@@ -71,6 +70,16 @@ class LyapunovMonitor:
     ------
     InputError
         Here, before the training, if an argument cannot be used or the file belongs to something else.
+
+    Notes
+    -----
+    ``dynet.save(monitor.dataset, "training.nc")`` keeps the result as all others are kept. Where several processes
+    train one model, let one of them alone have a monitor. A single layer is linearised at all times at once, which makes a
+    step about twice as fast as a spectrum by itself.
+
+    References
+    ----------
+    Vogt et al. (2022), doi:10.3389/fams.2022.818799.
 
     See Also
     --------
@@ -176,11 +185,11 @@ class LyapunovMonitor:
             row["epoch"] = int(epoch)
             if row["epoch"] % self._every:
                 return
-            row |= _empty(self._n_exponents)
+            row |= empty_row(self._n_exponents)
             self._attempt(faults, "the spectrum", lambda: row.update(self._measured()))
-            self._attempt(faults, "gradient norms", lambda: row.update(gradient_norm=_gradient_norms(self._model)))
+            self._attempt(faults, "gradient norms", lambda: row.update(gradient_norm=gradient_norms(self._model)))
             for name, value in scalars.items():
-                self._attempt(faults, f"the scalar {name}", lambda: row["scalars"].update({name: _number(name, value)}))  # noqa: B023
+                self._attempt(faults, f"the scalar {name}", lambda: row["scalars"].update({name: number(name, value)}))  # noqa: B023
             row["message"] = "; ".join(faults)
             self._journal.add(row)
         except Exception as error:  # an epoch that is no number, a disk that is full: the training goes on
@@ -250,20 +259,7 @@ class LyapunovMonitor:
             system, rows = self._driven()
             system = recorded(system, torch.as_tensor(rows))
             spectrum = lyapunov_spectrum(system, None, self._n_steps, check=False, **self._settings(rows))
-        exponents = spectrum["lyapunov_exponent"].values
-        row: dict[str, Any] = {name: spectrum[name].values.tolist() for name in SPECTRA}
-        leading = int(np.argmax(exponents))
-        row["largest"], row["largest_error"] = float(exponents[leading]), row["standard_error"][leading]
-        row["n_zero"] = float(count_zero_exponents(spectrum))
-        finite = np.isfinite(exponents)
-        if finite.any():
-            m, values = finite.sum(), np.where(finite, exponents, 0.0)
-            mean = values.sum() / m
-            deviations = np.where(finite, values - mean, 0.0)
-            row["mean"], row["variance"] = float(mean), float((deviations**2).sum() / m)
-            row["mean_error"] = error_of_sum(spectrum, finite / m)[0]
-            row["variance_error"] = error_of_sum(spectrum, 2 * deviations / m)[0]
-        return row
+        return spectrum_row(spectrum)
 
     @contextmanager
     def _undisturbed(self) -> Iterator[None]:
@@ -283,38 +279,6 @@ class LyapunovMonitor:
                 if isinstance(module, nn.Module):
                     stack.enter_context(evaluation_mode(module))
             yield
-
-
-def _empty(k: int) -> dict[str, Any]:
-    """Return the row of an epoch of which nothing is known."""
-    nothing: dict[str, Any] = {name: [float("nan")] * k for name in SPECTRA}
-    nothing |= {name: float("nan") for name in SUMMARIES}
-    return {**nothing, "gradient_norm": {}, "scalars": {}, "message": ""}
-
-
-def _gradient_norms(model: nn.Module) -> dict[str, float]:
-    """Return the norm of every parameter's gradient, NaN where there is none; one transfer from a device."""
-    names, norms = [], []
-    for name, parameter in model.named_parameters():
-        gradient = parameter.grad
-        names.append(name)
-        if gradient is None:
-            norms.append(torch.full((), torch.nan, device=parameter.device))
-            continue
-        gradient = gradient.detach()
-        entries = gradient.coalesce().values() if gradient.is_sparse else gradient
-        wide = torch.float64 if entries.dtype == torch.float64 else torch.float32
-        norms.append(torch.linalg.vector_norm(entries, dtype=wide))
-    if not norms:
-        return {}
-    device = norms[0].device
-    return dict(zip(names, torch.stack([norm.to(device, torch.float64) for norm in norms]).tolist(), strict=True))
-
-
-def _number(name: str, value: Any) -> float:
-    if name in RESERVED:
-        raise InputError(f"{name}: the Dataset has a variable of that name: choose another")
-    return float(value.detach() if isinstance(value, torch.Tensor) else value)
 
 
 def _told(what: str, error: Exception) -> str:

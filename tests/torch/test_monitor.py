@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 import xarray as xr
+from matplotlib import pyplot
 from torch import nn
 
 import dynet
@@ -184,6 +185,39 @@ def test_gradients_that_are_missing_sparse_or_in_half_precision():
     assert float(norms.sel(parameter="embedding.weight")) == pytest.approx(float(dense.norm()), rel=1e-6)
     assert float(norms.sel(parameter="narrow")) == pytest.approx(1.2e5, rel=1e-3)
     assert np.isnan(norms.sel(parameter="core.bias_hh_l0"))
+
+
+def test_the_table_tells_the_last_epoch_and_the_change():
+    model = nn.RNN(1, 6, dtype=torch.float64)
+    monitor = LyapunovMonitor(model, np.random.default_rng(0).standard_normal((8, 40, 1)), n_exponents=3)
+    for epoch in (2, 4):
+        monitor.step(epoch)
+        with torch.no_grad():
+            model.weight_hh_l0.mul_(1.5)
+    ds, table = monitor.dataset, dynet.summary(monitor.dataset).set_index("quantity")
+    assert table.value["largest exponent, epoch 4"] == float(ds.largest[1])
+    change = table.loc["its change since epoch 2"]
+    assert change.value == pytest.approx(float(ds.largest[1] - ds.largest[0]))
+    assert change.standard_error == pytest.approx(float(np.hypot(*ds.largest_error.values)))
+    assert change.lower < change.value < change.upper
+    assert table.value["variance of 3 exponents, epoch 4"] == float(ds.variance[1])
+    with pytest.raises(InputError, match="lyapunov_spectrum"):
+        dynet.kaplan_yorke_dimension(ds)
+
+
+def test_a_network_that_forgets_at_once_has_a_row_too():
+    model = nn.RNN(1, 3, nonlinearity="relu")
+    with torch.no_grad():
+        model.bias_hh_l0.fill_(-100.0)
+    monitor = LyapunovMonitor(model, torch.ones(6, 20, 1))
+    monitor.step(0)
+    assert np.isneginf(monitor.dataset.lyapunov_exponent).all()
+    assert np.isneginf(monitor.dataset.largest).all()
+    assert float(monitor.dataset.n_zero[0]) == 0
+    assert str(monitor.dataset.message[0].values) == ""
+    assert "every perturbation dies at once" in dynet.summary(monitor.dataset).verdict.tolist()
+    dynet.plot.training_spectra(monitor.dataset)
+    pyplot.close("all")
 
 
 class TestItNeverStopsATraining:
