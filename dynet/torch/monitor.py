@@ -74,8 +74,8 @@ class LyapunovMonitor:
     Notes
     -----
     ``dynet.save(monitor.dataset, "training.nc")`` keeps the result as all others are kept. Where several processes
-    train one model, let one of them alone have a monitor. A single layer is linearised at all times at once, which makes a
-    step about twice as fast as a spectrum by itself.
+    train one model, let one of them alone have a monitor. A single layer is linearised at all times at once, which
+    makes a step about twice as fast as a spectrum by itself.
 
     References
     ----------
