@@ -22,6 +22,7 @@ from .lyapunov.oseledets import oseledets_matrix as oseledets_matrix
 from .lyapunov.participation import vector_participation as vector_participation
 from .lyapunov.splitting import splitting_angles as splitting_angles
 from .lyapunov.comparison import compare as compare
+from .lyapunov.distance import spectrum_distance as spectrum_distance
 from .lyapunov.table import summary as summary
 
 # propagation

@@ -8,6 +8,7 @@ __getattr__, __dir__, __all__ = _lazy.attach(
         "propagation": ["gradient_norms", "singular_values"],
         "running": ["convergence"],
         "spectra": ["spectrum"],
+        "training": ["training_spectra"],
         "vectors": ["covariant_angles", "participation"],
     },
 )
