@@ -34,6 +34,13 @@ class Frame(ABC):
     def replace(self, product: Any) -> None:
         """Replace the frame by its product with a Jacobian, made elsewhere."""
 
+    def run(self, J: Any, n_steps: int) -> bool:
+        """Multiply by the Jacobians ``J`` (step, ..., n, n) one after the other and factor after each.
+
+        Returns False, with nothing done, where there is no faster way to do so than step by step.
+        """
+        return False
+
     @abstractmethod
     def factor(self) -> None:
         """Factor the frame; note its pivots and the largest entry of its triangular factor."""

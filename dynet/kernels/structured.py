@@ -2,7 +2,8 @@
 
 The frame is ``P L``: row ``p`` of the unit lower triangle ``L`` belongs to unit ``rows[p]``. A product with a sum of
 gates, ``sum_g diag(left_g) W_g diag(right_g)``, then needs only the columns of the W_g in the order of ``rows``, and
-the zeros of L are skipped. All matrices are given by columns, ``A[column, row]``; ``packed`` is L with U above it.
+the zeros of L are skipped. All matrices are given by columns, ``A[column, row]``; ``packed`` is L with U above it, in
+rows as long as `apart` says.
 """
 
 from __future__ import annotations
@@ -24,8 +25,7 @@ class Scratch(NamedTuple):
     """Memory and addresses that the kernels of one dtype and size work with."""
 
     swaps: np.ndarray
-    inverse: np.ndarray
-    copy: np.ndarray
+    triangle: np.ndarray
     letters: np.ndarray
     sizes: np.ndarray
     scalars: np.ndarray
@@ -38,13 +38,21 @@ def scratch(k: int, dtype: np.dtype[Any]) -> Scratch:
     return Scratch(
         np.zeros(k, np.int64),
         np.zeros((OUTER, OUTER), dtype),
-        np.zeros((k, OUTER), dtype),
         LETTERS,
         np.zeros(6, np.int32),
         np.zeros(2, dtype),
         address("gemm", dtype),
         address("trmm", dtype),
     )
+
+
+def apart(n: int, dtype: np.dtype[Any]) -> int:
+    """Return how many numbers apart columns of ``n`` are best kept.
+
+    At large powers of two the same row of all columns would compete for one place in the cache.
+    """
+    line = 64 // dtype.itemsize
+    return n + line if n % (4 * line) == 0 else n
 
 
 def keys_of(A: np.ndarray) -> np.ndarray:
@@ -58,8 +66,9 @@ def factor(A, keys, rows, pivots, work):  # type: ignore[no-untyped-def]
 
     Writes the pivots and returns the largest entry of U.
     """
-    lu(A, keys, work.swaps, work.inverse, work.copy, work.letters, work.sizes, work.scalars, work.gemm_at)
-    for i in range(len(rows)):
+    n = len(rows)
+    lu(A, n, keys, work.swaps, work.triangle, work.letters, work.sizes, work.scalars, work.gemm_at)
+    for i in range(n):
         rows[i] = i
     for i in range(A.shape[0]):
         j = work.swaps[i]
@@ -88,12 +97,13 @@ def multiply_sum(matrices, lefts, rights, diagonal, packed, rows, target, work):
 
     ``matrices`` (gate, column, row), ``lefts`` and ``rights`` (gate, n), ``diagonal`` (n,) or empty.
     """
-    n = packed.shape[0]
+    n, apart = packed.shape
     for p in range(n):
         _combine(matrices, lefts, rights, rows[p], target, p)
         if len(diagonal):
             target[p, rows[p]] += diagonal[rows[p]]
-    trmm(work.trmm_at, work.letters, work.sizes, work.scalars, packed.ctypes.data, n, target.ctypes.data, n, n, n)
+    trmm(work.trmm_at, work.letters, work.sizes, work.scalars, packed.ctypes.data, apart,
+         target.ctypes.data, apart, n, n)  # fmt: skip
 
 
 @njit(error_model="numpy", nogil=True, fastmath=_FREE, cache=CACHE)
@@ -119,7 +129,7 @@ def multiply_memory(matrices, lefts, output, forget, packed, rows, target, block
     ``matrices`` (1 + gate, column, row) with E first and ``lefts`` (1 + gate, H) its diagonals; ``output`` is s (H,),
     ``forget`` f (H,). ``block`` (H, 2 H) and ``upper`` (2 H, H) are scratch.
     """
-    n = packed.shape[0]
+    n, apart = packed.shape
     H = n // 2
     # the rows of L that belong to h, in the order of L: row r of `upper` starts with zeros up to its position
     first = np.empty(n + 1, np.int64)  # of those rows, how many stand above a position
@@ -141,7 +151,7 @@ def multiply_memory(matrices, lefts, output, forget, packed, rows, target, block
         width = min(_PANEL, n - c)
         skip = first[c]
         left, right = block.ctypes.data + skip * n * item, upper.ctypes.data + (c * H + skip) * item
-        gemm(work.gemm_at, work.letters, work.sizes, work.scalars, left, n, right, H, at + c * n * item, n,
+        gemm(work.gemm_at, work.letters, work.sizes, work.scalars, left, n, right, H, at + c * apart * item, apart,
              n, width, H - skip, 1.0, 0.0)  # fmt: skip
     for c in range(n):
         for p in range(c, n):
@@ -168,11 +178,34 @@ def _gate_column(matrices, lefts, output, unit, block, r):  # type: ignore[no-un
 
 
 @njit(error_model="numpy", nogil=True, cache=CACHE)
+def run_sum(matrices, lefts, rights, diagonals, buffers, keys, rows, pivots, largest, work):  # type: ignore[no-untyped-def]
+    """Multiply by sums of gates, step after step, and factor after each.
+
+    ``lefts`` and ``rights`` (step, gate, n), ``diagonals`` (step, n), or (step, 0). The frame starts in ``buffers[0]``
+    and goes to and fro between the two. ``pivots`` (step, k) and ``largest`` (step,) are written.
+    """
+    for step in range(len(pivots)):
+        source, target = step % 2, 1 - step % 2
+        multiply_sum(matrices, lefts[step], rights[step], diagonals[step], buffers[source], rows, buffers[target], work)
+        largest[step] = factor(buffers[target], keys[target], rows, pivots[step], work)
+
+
+@njit(error_model="numpy", nogil=True, cache=CACHE)
+def run_memory(matrices, lefts, outputs, forgets, buffers, keys, rows, pivots, largest, block, upper, work):  # type: ignore[no-untyped-def]
+    """Do what `run_sum` does for a cell with a memory; ``outputs`` and ``forgets`` (step, H)."""
+    for step in range(len(pivots)):
+        source, target = step % 2, 1 - step % 2
+        multiply_memory(matrices, lefts[step], outputs[step], forgets[step], buffers[source], rows, buffers[target],
+                        block, upper, work)  # fmt: skip
+        largest[step] = factor(buffers[target], keys[target], rows, pivots[step], work)
+
+
+@njit(error_model="numpy", nogil=True, cache=CACHE)
 def unpack(packed, rows, F):  # type: ignore[no-untyped-def]
     """Write ``P L`` into ``F``, all by columns."""
     for c in range(packed.shape[0]):
         for p in range(c):
             F[c, rows[p]] = 0
         F[c, rows[c]] = 1
-        for p in range(c + 1, packed.shape[1]):
+        for p in range(c + 1, len(rows)):
             F[c, rows[p]] = packed[c, p]

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from dynet.kernels.frames import make_frame
 from dynet.kernels.namespace import as_array, is_numpy, namespace, placed, to_numpy
 from dynet.lyapunov.problem import Engine, Problem, is_fine, is_resolved, raise_if_diverged, raise_overflow
 from dynet.systems.runge_kutta import as_multiplier
+
+#: Of states taken before their Jacobians: numbers, and steps.
+_NUMBERS_TOGETHER, _STEPS_TOGETHER = 2**15, 128
 
 
 class ArrayEngine(Engine):
@@ -36,6 +41,10 @@ class ArrayEngine(Engine):
         together = getattr(problem.system.linearize, "reads_weights_once", None)
         double = "float64" in str(x0.dtype)
         self._rides_along = double and together is not None and together(V.shape[-1])
+        #: steps whose Jacobians are made at once; as many as keep to a core's cache
+        self._together = 0
+        if hasattr(problem.system.linearize, "jacobians") and not self._rides_along:
+            self._together = min(max(_NUMBERS_TOGETHER // math.prod(self._x.shape), 1), _STEPS_TOGETHER)
         # every step of these loops costs far more than a factorisation saves: each one is factored
         self.interval = problem.qr_interval or 1
 
@@ -50,6 +59,22 @@ class ArrayEngine(Engine):
         y, J = system.linearize(step * system.dt, x, u, system.params)
         self._frame.multiply(as_multiplier(J, x))
         self._x = as_array(y, x)
+
+    def _steps_together(self, first: int, n_steps: int) -> int:
+        """Take the states of some steps first and then their Jacobians at once; return how many steps that were."""
+        if n_steps == 0 or self.interval != 1:
+            return 0
+        system, start = self._problem.system, self._x
+        steps = []
+        for step in range(first, first + n_steps):
+            x = self._x
+            u = x[..., :0] if self._inputs is None else self._inputs[..., step, :]
+            self._x, kept = system.linearize.forward(step * system.dt, x, u, system.params)
+            steps.append(kept)
+        if self._frame.run(system.linearize.jacobians(steps, system.params), n_steps):
+            return n_steps
+        self._x = start
+        return 0
 
     def advance(self, first: int, n_steps: int) -> np.ndarray:
         start, saved = self._x, self._frame.snapshot()
@@ -68,9 +93,14 @@ class ArrayEngine(Engine):
         """Advance and return the growth, or None if something is not finite."""
         with np.errstate(over="ignore", invalid="ignore"):
             try:
-                for s in range(n_steps):
-                    self._step(first + s)
-                    if (s + 1) % self.interval == 0 or s == n_steps - 1:
+                done = 0
+                while done < n_steps:
+                    if taken := self._steps_together(first + done, min(n_steps - done, self._together)):
+                        done += taken
+                        continue
+                    self._step(first + done)
+                    done += 1
+                    if done % self.interval == 0 or done == n_steps:
                         self._frame.factor()
                 growth = self._frame.collect()
             except (np.linalg.LinAlgError, ArithmeticError, RuntimeError):
