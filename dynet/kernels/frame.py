@@ -18,6 +18,11 @@ class Frame(ABC):
 
     name: str
 
+    @property
+    def runs(self) -> bool:
+        """Whether `run` may be asked for at present."""
+        return False
+
     def __init__(self, V: Any) -> None:
         self._pivots: list[Any] = []
         self._largest: list[Any] = []
@@ -37,7 +42,7 @@ class Frame(ABC):
     def run(self, J: Any, n_steps: int) -> bool:
         """Multiply by the Jacobians ``J`` (step, ..., n, n) one after the other and factor after each.
 
-        Returns False, with nothing done, where there is no faster way to do so than step by step.
+        Returns False, with nothing done, for Jacobians that have to be multiplied by one by one.
         """
         return False
 

@@ -53,10 +53,12 @@ class LUFrame(Frame):
                 return
         self._multiply(J)
 
+    @property
+    def runs(self) -> bool:
+        return self._layout is not None and self._pending is None and self._members[0].is_factored
+
     def run(self, J: Any, n_steps: int) -> bool:
-        self._flush()
-        if self._layout is None or not self._members[0].is_factored:
-            return False
+        assert self._layout is not None
         parts = self._layout.parts_of(J, n_steps)
         if parts is not None:
             self._run(parts)

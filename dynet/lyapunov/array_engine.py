@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 
@@ -23,15 +24,13 @@ class ArrayEngine(Engine):
         self._batch = isinstance(sequences, slice)
         self._sequence = 0 if isinstance(sequences, slice) else sequences
         x0 = problem.x0
+        given = (x0, problem.inputs, problem.states)
         self._flat = self._batch and x0.shape[0] == 1
         if self._flat:
             # a batch of one multiplies plain matrices: faster, and LU frames can use triangular products
-            self._x, self._inputs = x0[0, :], None if problem.inputs is None else problem.inputs[0, ...]
-        elif isinstance(sequences, slice):
-            self._x, self._inputs = x0, problem.inputs
+            self._x, self._inputs, self._states = (None if a is None else a[0, ...] for a in given)
         else:
-            self._x = x0[sequences, :]
-            self._inputs = None if problem.inputs is None else problem.inputs[sequences, ...]
+            self._x, self._inputs, self._states = (None if a is None else a[sequences, ...] for a in given)
         xp = namespace(x0)
         V = problem.frame
         if self._x.ndim == 2:
@@ -62,19 +61,34 @@ class ArrayEngine(Engine):
 
     def _steps_together(self, first: int, n_steps: int) -> int:
         """Take the states of some steps first and then their Jacobians at once; return how many steps that were."""
-        if n_steps == 0 or self.interval != 1:
+        if n_steps == 0 or self.interval != 1 or not self._frame.runs:
             return 0
-        system, start = self._problem.system, self._x
-        steps = []
+        x, J = self._known(first, n_steps) if self._states is not None else self._ahead(first, n_steps)
+        if not self._frame.run(J, n_steps):
+            self._together = 0  # these Jacobians have to be taken one by one
+            return 0
+        self._x = x
+        return n_steps
+
+    def _ahead(self, first: int, n_steps: int) -> tuple[Any, Any]:
+        """Return the state after some steps and their Jacobians (step, ..., n, n)."""
+        system = self._problem.system
+        forward, x, p, dt = system.linearize.forward, self._x, system.params, system.dt
+        u = x[..., :0]
+        kept = []
         for step in range(first, first + n_steps):
-            x = self._x
-            u = x[..., :0] if self._inputs is None else self._inputs[..., step, :]
-            self._x, kept = system.linearize.forward(step * system.dt, x, u, system.params)
-            steps.append(kept)
-        if self._frame.run(system.linearize.jacobians(steps, system.params), n_steps):
-            return n_steps
-        self._x = start
-        return 0
+            if self._inputs is not None:
+                u = self._inputs[..., step, :]
+            x, one = forward(step * dt, x, u, p)
+            kept.append(one)
+        return x, system.linearize.jacobians(kept, p)
+
+    def _known(self, first: int, n_steps: int) -> tuple[Any, Any]:
+        """Do what `_ahead` does along states that are known."""
+        system, last = self._problem.system, first + n_steps
+        xp = namespace(self._x)
+        x, u = (xp.moveaxis(rows[..., first:last, :], -2, 0) for rows in (self._states, self._inputs))
+        return self._states[..., last, :], system.linearize(first * system.dt, x, u, system.params)[1]
 
     def advance(self, first: int, n_steps: int) -> np.ndarray:
         start, saved = self._x, self._frame.snapshot()

@@ -17,10 +17,6 @@ class Activation(NamedTuple):
     value: Callable[[Array], Array]
     slope: Callable[[Array], Array]
 
-    def __call__(self, a: Array) -> Array:
-        """Return the value at ``a``."""
-        return self.value(a)
-
 
 def _magnitude(a: Array) -> Array:
     """Return |a|, by a sign instead of abs: complex steps through the networks stay exact."""

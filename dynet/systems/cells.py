@@ -57,7 +57,7 @@ class Cell(ABC):
 
 def drive(x: Array | None, w: Weights) -> Array | None:
     """Return ``W_xh x + b_xh``; None when neither is there."""
-    if x is None or w.W_xh is None or x.shape[-1] == 0:
+    if w.W_xh is None or x is None or x.shape[-1] == 0:
         return w.b_xh
     driven = x @ w.W_xh.mT
     return driven if w.b_xh is None else driven + w.b_xh
@@ -98,9 +98,9 @@ class Elman(Cell):
         phi = ACTIVATIONS[self.activation]
         (h,) = state
         if self.form == "inside":
-            return (_plus(recurrence(phi(h), w), drive(x, w)),), (h,)
+            return (_plus(recurrence(phi.value(h), w), drive(x, w)),), (h,)
         a = _plus(recurrence(h, w), drive(x, w))
-        return (phi(a),), (a,)
+        return (phi.value(a),), (a,)
 
     def state_jacobian(self, w: Weights, kept: Kept) -> Operator:
         slope = self._slope(kept)
@@ -121,7 +121,7 @@ class Elman(Cell):
         recurrent = product[..., -1] if w.b_hh is None else product[..., -1] + w.b_hh
         a = _plus(recurrent, drive(x, w))
         phi = ACTIVATIONS[self.activation]
-        return phi(a), phi.slope(a)[..., None] * product[..., :-1]
+        return phi.value(a), phi.slope(a)[..., None] * product[..., :-1]
 
 
 class GRU(Cell):
@@ -145,18 +145,18 @@ class GRU(Cell):
         if self.form == "torch":
             recurrent = recurrence(h, w)
             gates = _plus(recurrent[..., : 2 * H], None if driven is None else driven[..., : 2 * H])
-            r, z = _halves(sigmoid(gates))
+            r, z = _halves(sigmoid.value(gates))
             inner = recurrent[..., 2 * H :]
             product = r * inner
         else:
             driven = w.b_hh if driven is None else _plus(driven, w.b_hh)
             gates = _plus(h @ w.W_hh[: 2 * H, :].mT, None if driven is None else driven[..., : 2 * H])
-            r, z = _halves(sigmoid(gates))
+            r, z = _halves(sigmoid.value(gates))
             U = _rows(w.W_hh, 2, H).mT
             inner = h if self.form == "paper" else h @ U
             product = (r * h) @ U if self.form == "paper" else r * inner
         a = _plus(product, None if driven is None else driven[..., 2 * H :])
-        n = tanh(a)
+        n = tanh.value(a)
         # inner is what r multiplies
         return ((1 - z) * n + z * h,), (gates, a, inner, h)
 
@@ -183,9 +183,9 @@ class GRU(Cell):
     def _slopes(kept: Kept) -> tuple[Array, Array, Array, Array, Array]:
         """Return r, the slopes of h' with respect to what goes into n, into r (times that of n), into z, and z."""
         gates, a, inner, h = kept
-        r, z = _halves(sigmoid(gates))
+        r, z = _halves(sigmoid.value(gates))
         dr, dz = _halves(sigmoid.slope(gates))
-        return r, dr * inner, (h - tanh(a)) * dz, (1 - z) * tanh.slope(a), z
+        return r, dr * inner, (h - tanh.value(a)) * dz, (1 - z) * tanh.slope(a), z
 
 
 class LSTM(Cell):
@@ -200,13 +200,13 @@ class LSTM(Cell):
         a = _plus(recurrence(h, w), drive(x, w))
         i, f, g, o = self._gates(a)
         c_next = f * c + i * g
-        return (o * tanh(c_next), c_next), (a, c, c_next)
+        return (o * tanh.value(c_next), c_next), (a, c, c_next)
 
     @staticmethod
     def _gates(a: Array) -> tuple[Array, Array, Array, Array]:
         H = a.shape[-1] // 4
-        i, f = _halves(sigmoid(a[..., : 2 * H]))
-        return i, f, tanh(a[..., 2 * H : 3 * H]), sigmoid(a[..., 3 * H :])
+        i, f = _halves(sigmoid.value(a[..., : 2 * H]))
+        return i, f, tanh.value(a[..., 2 * H : 3 * H]), sigmoid.value(a[..., 3 * H :])
 
     def _slopes(self, kept: Kept) -> tuple[Array, Array, Array, Array, Array, Array]:
         """Return the slopes of c' with respect to what goes into i, f, g; of h' into o, and to c'; and f."""
@@ -215,7 +215,7 @@ class LSTM(Cell):
         i, f, g, o = self._gates(a)
         di, df = _halves(sigmoid.slope(a[..., : 2 * H]))
         dg, do = tanh.slope(a[..., 2 * H : 3 * H]), sigmoid.slope(a[..., 3 * H :])
-        return di * g, df * c, dg * i, do * tanh(c_next), o * tanh.slope(c_next), f
+        return di * g, df * c, dg * i, do * tanh.value(c_next), o * tanh.slope(c_next), f
 
     def state_jacobian(self, w: Weights, kept: Kept) -> Operator:
         slopes = self._slopes(kept)

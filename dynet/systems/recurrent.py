@@ -47,6 +47,7 @@ class Recurrence:
                     position += size
         self.rows = tuple(tuple(parts) for parts in starts)
         self.n = position
+        self._whole = len(cells) == 1 and len(cells[0].parts) == 1 and not isinstance(cells[0], HiddenLSTM)
 
     def labels(self) -> dict[str, list[Any]]:
         """Return names of the units with their layer and part."""
@@ -64,7 +65,9 @@ class Recurrence:
 
     def forward(self, x: Array, u: Array, p: tuple[Weights, ...]) -> tuple[Array, tuple[Kept, ...]]:
         """Return the next state (or the rate of change) and what the Jacobian is made of, layer by layer."""
-        rate = self.rate
+        if self._whole:  # nothing to take apart and to put together
+            (new,), kept = self.cells[0].forward(u, (x,), p[0])
+            return self._moved(x, new), (kept,)
         pieces: list[tuple[int, Array]] = []
         keeps = []
         below, memories = self._split_input(u)
@@ -73,15 +76,18 @@ class Recurrence:
             read = below if memories is None else _join(below, memories[layer])
             new, kept = cell.forward(read, old, w)
             keeps.append(kept)
-            if self.flow:
-                new = tuple(rate * (b - a) for a, b in zip(old, new, strict=True))
-            elif rate != 1:
-                new = tuple((1 - rate) * a + rate * b for a, b in zip(old, new, strict=True))
+            new = tuple(map(self._moved, old, new))
             below = old[0] if self.flow else new[0]
             pieces += [(part.start, piece) for part, piece in zip(parts, new, strict=True)]
         pieces.sort(key=_start)
         y = pieces[0][1] if len(pieces) == 1 else namespace(x).concat([piece for _, piece in pieces], axis=-1)
         return y, tuple(keeps)
+
+    def _moved(self, old: Array, new: Array) -> Array:
+        """Return what the rate makes of a part of the state and of what the cell turned it into."""
+        if self.flow:
+            return self.rate * (new - old)
+        return new if self.rate == 1 else (1 - self.rate) * old + self.rate * new
 
     def jacobian(self, keeps: tuple[Kept, ...], p: tuple[Weights, ...]) -> Operator:
         """Return the Jacobian operator of a step that kept ``keeps``."""
@@ -192,18 +198,20 @@ class HiddenStep(RecurrentStep):
         self.full = full
 
     def freeze(self, x0: Array, inputs: Array, p: tuple[Weights, ...]) -> tuple[Array, Array]:
-        """Run the whole network once; return the hidden start and the inputs (input, c_t) of every step.
+        """Run the whole network once; return the hidden states and the inputs (input, c_t) of every step.
 
-        ``x0`` is the full state (h, c), or h alone with zero memory.
+        ``x0`` is the full state (h, c), or h alone with zero memory. The last of the hidden states follows the last
+        step: there is one more of them than there are inputs.
         """
         xp = namespace(x0)
         hidden = self.recurrence.n
         if x0.shape[-1] == hidden:
             x0 = xp.concat((x0, xp.zeros_like(x0)), axis=-1)
         x = x0
-        rows = []
+        states, rows = [x0[..., :hidden]], []
         for step in range(inputs.shape[-2]):
             u = inputs[..., step, :]
             rows.append(_join(u, x[..., hidden:]))
             x = self.full.forward(x, u, p)[0]
-        return x0[..., :hidden], xp.stack(rows, axis=-2)
+            states.append(x[..., :hidden])
+        return xp.stack(states, axis=-2), xp.stack(rows, axis=-2)

@@ -58,7 +58,7 @@ def test_structured_steps_grow_like_dense_householder_steps(kind, n, batch):
     found = growth(make_frame("lu", V.copy()), jacobians)
     expected = growth(make_frame("qr", V.copy()), [assemble(J) for J in jacobians])
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-9)
-    layout = Layout(3 if batch else 1, n, np.dtype(np.float64))
+    layout = Layout(batch, n, np.dtype(np.float64))
     assert isinstance(layout.parts_of(jacobians[0]), MemoryParts if kind == "memory" else SumParts)
 
 
