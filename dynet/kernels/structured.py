@@ -16,9 +16,12 @@ from numba import njit, uint64
 from dynet.kernels.blas import LETTERS, address, gemm, trmm
 from dynet.kernels.caching import CACHE
 from dynet.kernels.lu import OUTER, lu
+from dynet.kernels.vectors import lanes, times_triangle
 
 _FREE = {"nnan", "nsz", "contract", "reassoc"}
 _PANEL = 64
+#: Up to this size triangular products are written out here: BLAS is slower.
+_OWN_TRIANGLE = 384
 
 
 class Scratch(NamedTuple):
@@ -47,12 +50,13 @@ def scratch(k: int, dtype: np.dtype[Any]) -> Scratch:
 
 
 def apart(n: int, dtype: np.dtype[Any]) -> int:
-    """Return how many numbers apart columns of ``n`` are best kept.
+    """Return how many numbers apart columns of ``n`` are kept: whole lines of the cache, and not a power of two.
 
-    At large powers of two the same row of all columns would compete for one place in the cache.
+    There the same row of all columns would compete for one place in the cache.
     """
-    line = 64 // dtype.itemsize
-    return n + line if n % (4 * line) == 0 else n
+    line = lanes(dtype.itemsize)
+    width = -(-n // line) * line
+    return width + line if width % (4 * line) == 0 else width
 
 
 def keys_of(A: np.ndarray) -> np.ndarray:
@@ -102,8 +106,26 @@ def multiply_sum(matrices, lefts, rights, diagonal, packed, rows, target, work):
         _combine(matrices, lefts, rights, rows[p], target, p)
         if len(diagonal):
             target[p, rows[p]] += diagonal[rows[p]]
-    trmm(work.trmm_at, work.letters, work.sizes, work.scalars, packed.ctypes.data, apart,
-         target.ctypes.data, apart, n, n)  # fmt: skip
+    if n <= _OWN_TRIANGLE:
+        _times_triangle(packed, target)
+    else:
+        trmm(work.trmm_at, work.letters, work.sizes, work.scalars, packed.ctypes.data, apart,
+             target.ctypes.data, apart, n, n)  # fmt: skip
+
+
+@njit(error_model="numpy", nogil=True, cache=CACHE)
+def _times_triangle(packed, target):  # type: ignore[no-untyped-def]
+    """Multiply ``target`` by ``L`` in place, some rows after the other."""
+    n, apart = packed.shape
+    item, one = packed.itemsize, packed.dtype.type(1)
+    between = apart * item
+    whole = n // 6 * 6
+    for row in range(0, n, lanes(item)):
+        at = target.ctypes.data + row * item
+        for c in range(0, whole, 6):
+            times_triangle(at + c * between, packed.ctypes.data + c * (between + item), between, n - c, 6, one)
+        for c in range(whole, n):
+            times_triangle(at + c * between, packed.ctypes.data + c * (between + item), between, n - c, 1, one)
 
 
 @njit(error_model="numpy", nogil=True, fastmath=_FREE, cache=CACHE)

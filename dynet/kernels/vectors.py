@@ -2,11 +2,32 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from llvmlite import ir
 from numba import types
-from numba.extending import intrinsic
+from numba.core import cgutils
+from numba.extending import intrinsic, register_jitable
 
-_WIDTH = 8
+_EXACT = ("contract",)  # products and sums may become one instruction; nothing else may change
+_WORD = ir.IntType(64)
+
+
+@register_jitable
+def lanes(itemsize: int) -> int:
+    """Return how many numbers of that size fill a line of the cache, the rows of `times_triangle`."""
+    return 64 // itemsize
+
+
+def _load(builder: Any, address: Any, kind: Any, size: int) -> Any:
+    return builder.load(builder.inttoptr(address, kind.as_pointer()), align=size)
+
+
+def _everywhere(builder: Any, value: Any, vector: Any) -> Any:
+    first = ir.Constant(ir.IntType(32), 0)
+    nothing = ir.Constant(vector, ir.Undefined)
+    zeros = ir.Constant(ir.VectorType(ir.IntType(32), vector.count), None)
+    return builder.shuffle_vector(builder.insert_element(nothing, value, first), nothing, zeros)
 
 
 @intrinsic
@@ -16,20 +37,56 @@ def subtract_eight(typing_context, address, source, stride, factors):  # type: i
 
     def generate(context, builder, signature, values):  # type: ignore[no-untyped-def]
         kind = context.get_value_type(number)
-        vector = ir.VectorType(kind, _WIDTH)
-        size, word = context.get_abi_sizeof(kind), ir.IntType(64)
-        target = builder.inttoptr(values[0], vector.as_pointer())
-        total = builder.load(target, align=size)
-        whole = ir.Constant(ir.VectorType(ir.IntType(32), _WIDTH), None)
+        vector, size = ir.VectorType(kind, 8), context.get_abi_sizeof(kind)
+        total = _load(builder, values[0], vector, size)
         for s in range(factors.count):
-            at = builder.add(values[1], builder.mul(values[2], ir.Constant(word, s)))
-            row = builder.load(builder.inttoptr(at, vector.as_pointer()), align=size)
-            one = builder.insert_element(
-                ir.Constant(vector, ir.Undefined), builder.extract_value(values[3], s), ir.Constant(ir.IntType(32), 0)
-            )
-            every = builder.shuffle_vector(one, ir.Constant(vector, ir.Undefined), whole)
-            total = builder.fsub(total, builder.fmul(row, every, flags=("contract",)), flags=("contract",))
-        builder.store(total, target, align=size)
+            row = _load(builder, builder.add(values[1], builder.mul(values[2], _WORD(s))), vector, size)
+            every = _everywhere(builder, builder.extract_value(values[3], s), vector)
+            total = builder.fsub(total, builder.fmul(row, every, flags=_EXACT), flags=_EXACT)
+        builder.store(total, builder.inttoptr(values[0], vector.as_pointer()), align=size)
         return context.get_dummy_value()
 
     return types.none(address, source, stride, factors), generate
+
+
+@intrinsic
+def times_triangle(typing_context, at, lower, apart, count, width, prototype):  # type: ignore[no-untyped-def]
+    """Replace ``width`` (a literal) columns of some rows by their product with a unit lower triangle.
+
+    ``at`` is the address of `lanes` rows of the first of these columns; ``count`` columns stand from there on.
+    ``lower`` is the address of the diagonal of the triangle in its column of that number. Columns of both are
+    ``apart`` bytes apart. ``prototype`` is a number of the dtype.
+    """
+    if not isinstance(width, types.IntegerLiteral):
+        return None
+    w = width.literal_value
+
+    def generate(context, builder, signature, values):  # type: ignore[no-untyped-def]
+        rows_at, lower_at, between, n, _, _ = values
+        kind = context.get_value_type(prototype)
+        size = context.get_abi_sizeof(kind)
+        vector = ir.VectorType(kind, 64 // size)
+        starts = [builder.mul(between, _WORD(c)) for c in range(w)]
+        columns = [builder.add(lower_at, start) for start in starts]
+        places = [builder.add(rows_at, start) for start in starts]
+
+        def plus(total: Any, k: Any, c: int, row: Any) -> Any:
+            factor = _load(builder, builder.add(columns[c], builder.mul(k, _WORD(size))), kind, size)
+            return builder.fadd(total, builder.fmul(row, _everywhere(builder, factor, vector), flags=_EXACT), flags=_EXACT)
+
+        first = [_load(builder, place, vector, size) for place in places]
+        totals = [cgutils.alloca_once(builder, vector) for _ in range(w)]
+        for c in range(w):
+            total = first[c]
+            for k in range(c + 1, w):
+                total = plus(total, _WORD(k), c, first[k])
+            builder.store(total, totals[c])
+        with cgutils.for_range(builder, n, start=_WORD(w)) as loop:
+            row = _load(builder, builder.add(rows_at, builder.mul(loop.index, between)), vector, size)
+            for c in range(w):
+                builder.store(plus(builder.load(totals[c]), loop.index, c, row), totals[c])
+        for place, total in zip(places, totals, strict=True):
+            builder.store(builder.load(total), builder.inttoptr(place, vector.as_pointer()), align=size)
+        return context.get_dummy_value()
+
+    return types.none(at, lower, apart, count, width, prototype), generate
