@@ -11,7 +11,7 @@ from numba import njit, uint64
 
 from dynet.kernels.blas import gemm
 from dynet.kernels.caching import CACHE
-from dynet.kernels.vectors import subtract_eight
+from dynet.kernels.vectors import solve_eight
 
 #: Columns of the innermost block, and of the blocks by which everything to the right is updated.
 INNER, OUTER = 8, 32
@@ -104,39 +104,21 @@ def _exchange(A, swaps, first, last, left, right):  # type: ignore[no-untyped-de
             A[c, i], A[c, b] = A[c, b], A[c, i]
 
 
-@njit(error_model="numpy", nogil=True, fastmath={"contract"}, cache=CACHE)
-def _solve(A, L, first, right, until):  # type: ignore[no-untyped-def]
+@njit(error_model="numpy", nogil=True, cache=CACHE)
+def _solve(A, triangle, first, right, until):  # type: ignore[no-untyped-def]
     """Replace the rows ``first`` to ``right`` of some columns by the inverse triangle times them."""
     w, o = uint64(right - first), uint64(first)
     # columns of A may all fall into the same few lines of the cache
     for s in range(uint64(0), w):
         for i in range(s + uint64(1), w):
-            L[s, i] = A[o + s, o + i]
-    at, of, item = A.ctypes.data + first * A.itemsize, L.ctypes.data, A.itemsize
+            triangle[s, i] = A[o + s, o + i]
+    item, one = A.itemsize, A.dtype.type(1)
+    at, lower = A.ctypes.data + first * item, triangle.ctypes.data
     for column in range(right, until):
-        c = uint64(column)
         for block in range(0, right - first, INNER):
-            s = uint64(block)
-            s1, s2, s3, s4 = s + uint64(1), s + uint64(2), s + uint64(3), s + uint64(4)
-            s5, s6, s7 = s + uint64(5), s + uint64(6), s + uint64(7)
-            f0 = A[c, o + s]
-            f1 = A[c, o + s1] - L[s, s1] * f0
-            f2 = A[c, o + s2] - L[s, s2] * f0 - L[s1, s2] * f1
-            f3 = A[c, o + s3] - L[s, s3] * f0 - L[s1, s3] * f1 - L[s2, s3] * f2
-            f4 = A[c, o + s4] - L[s, s4] * f0 - L[s1, s4] * f1 - L[s2, s4] * f2 - L[s3, s4] * f3
-            f5 = A[c, o + s5] - L[s, s5] * f0 - L[s1, s5] * f1 - L[s2, s5] * f2 - L[s3, s5] * f3 - L[s4, s5] * f4
-            f6 = A[c, o + s6] - L[s, s6] * f0 - L[s1, s6] * f1 - L[s2, s6] * f2 - L[s3, s6] * f3 - L[s4, s6] * f4 - L[s5, s6] * f5
-            f7 = A[c, o + s7] - L[s, s7] * f0 - L[s1, s7] * f1 - L[s2, s7] * f2 - L[s3, s7] * f3 - L[s4, s7] * f4 - L[s5, s7] * f5 - L[s6, s7] * f6
-            A[c, o + s1] = f1
-            A[c, o + s2] = f2
-            A[c, o + s3] = f3
-            A[c, o + s4] = f4
-            A[c, o + s5] = f5
-            A[c, o + s6] = f6
-            A[c, o + s7] = f7
-            for below in range(block + INNER, right - first, INNER):
-                subtract_eight(at + (column * A.shape[1] + below) * item, of + (block * OUTER + below) * item, OUTER * item,
-                               (f0, f1, f2, f3, f4, f5, f6, f7))  # fmt: skip
+            below = (right - first - block) // INNER - 1
+            place = at + (column * A.shape[1] + block) * item
+            solve_eight(place, lower + block * (OUTER + 1) * item, OUTER * item, below, one)  # type: ignore[call-arg]
 
 
 @njit(error_model="numpy", nogil=True, fastmath=_FREE, cache=CACHE)

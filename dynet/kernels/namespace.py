@@ -7,7 +7,7 @@ from typing import Any
 import array_api_compat
 import numpy as np
 
-
+#: what belongs to numpy
 _OWN = (np.ndarray, np.generic, float, int)
 
 

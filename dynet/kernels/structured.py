@@ -123,9 +123,9 @@ def _times_triangle(packed, target):  # type: ignore[no-untyped-def]
     for row in range(0, n, lanes(item)):
         at = target.ctypes.data + row * item
         for c in range(0, whole, 6):
-            times_triangle(at + c * between, packed.ctypes.data + c * (between + item), between, n - c, 6, one)
+            times_triangle(at + c * between, packed.ctypes.data + c * (between + item), between, n - c, 6, one)  # type: ignore[call-arg]
         for c in range(whole, n):
-            times_triangle(at + c * between, packed.ctypes.data + c * (between + item), between, n - c, 1, one)
+            times_triangle(at + c * between, packed.ctypes.data + c * (between + item), between, n - c, 1, one)  # type: ignore[call-arg]
 
 
 @njit(error_model="numpy", nogil=True, fastmath=_FREE, cache=CACHE)

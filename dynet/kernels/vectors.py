@@ -1,4 +1,7 @@
-"""Short vectors written out in machine code: compilers do not see them where two parts of one array meet."""
+"""Short vectors written out in machine code: compilers see none where two parts of one array meet.
+
+Addresses and distances are 64-bit integers in bytes.
+"""
 
 from __future__ import annotations
 
@@ -31,22 +34,42 @@ def _everywhere(builder: Any, value: Any, vector: Any) -> Any:
 
 
 @intrinsic
-def subtract_eight(typing_context, address, source, stride, factors):  # type: ignore[no-untyped-def]
-    """Subtract ``factors[s]`` times the 8 numbers at ``source + s stride`` from those at ``address``, for all s."""
-    number = factors.dtype
+def solve_eight(typing_context, at, lower, apart, below, prototype):  # type: ignore[no-untyped-def]
+    """Replace 8 entries of a column, at address ``at``, by what a unit lower triangle makes them of.
+
+    ``lower`` is the address of the diagonal of the triangle, whose columns are ``apart`` bytes apart. What they
+    contribute to the next ``below`` groups of 8 entries is subtracted there. ``prototype`` is a number of the dtype.
+    """
 
     def generate(context, builder, signature, values):  # type: ignore[no-untyped-def]
-        kind = context.get_value_type(number)
+        column_at, lower_at, between, n, _ = values
+        kind = context.get_value_type(prototype)
         vector, size = ir.VectorType(kind, 8), context.get_abi_sizeof(kind)
-        total = _load(builder, values[0], vector, size)
-        for s in range(factors.count):
-            row = _load(builder, builder.add(values[1], builder.mul(values[2], _WORD(s))), vector, size)
-            every = _everywhere(builder, builder.extract_value(values[3], s), vector)
-            total = builder.fsub(total, builder.fmul(row, every, flags=_EXACT), flags=_EXACT)
-        builder.store(total, builder.inttoptr(values[0], vector.as_pointer()), align=size)
+        columns = [builder.add(lower_at, builder.mul(between, _WORD(j))) for j in range(8)]
+
+        def less(total: Any, of: int, offset: Any, factor: Any, width: Any) -> Any:
+            entry = _load(builder, builder.add(columns[of], offset), width, size)
+            return builder.fsub(total, builder.fmul(entry, factor, flags=_EXACT), flags=_EXACT)
+
+        solved: list[Any] = []
+        for i in range(8):
+            place = builder.add(column_at, _WORD(i * size))
+            value = _load(builder, place, kind, size)
+            for j, earlier in enumerate(solved):
+                value = less(value, j, _WORD(i * size), earlier, kind)
+            builder.store(value, builder.inttoptr(place, kind.as_pointer()), align=size)
+            solved.append(value)
+        factors = [_everywhere(builder, value, vector) for value in solved]
+        with cgutils.for_range(builder, n) as loop:
+            offset = builder.mul(builder.add(loop.index, _WORD(1)), _WORD(8 * size))
+            place = builder.add(column_at, offset)
+            total = _load(builder, place, vector, size)
+            for j, factor in enumerate(factors):
+                total = less(total, j, offset, factor, vector)
+            builder.store(total, builder.inttoptr(place, vector.as_pointer()), align=size)
         return context.get_dummy_value()
 
-    return types.none(address, source, stride, factors), generate
+    return types.none(at, lower, apart, below, prototype), generate
 
 
 @intrinsic
@@ -72,7 +95,8 @@ def times_triangle(typing_context, at, lower, apart, count, width, prototype):  
 
         def plus(total: Any, k: Any, c: int, row: Any) -> Any:
             factor = _load(builder, builder.add(columns[c], builder.mul(k, _WORD(size))), kind, size)
-            return builder.fadd(total, builder.fmul(row, _everywhere(builder, factor, vector), flags=_EXACT), flags=_EXACT)
+            product = builder.fmul(row, _everywhere(builder, factor, vector), flags=_EXACT)
+            return builder.fadd(total, product, flags=_EXACT)
 
         first = [_load(builder, place, vector, size) for place in places]
         totals = [cgutils.alloca_once(builder, vector) for _ in range(w)]

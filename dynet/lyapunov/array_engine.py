@@ -24,13 +24,12 @@ class ArrayEngine(Engine):
         self._batch = isinstance(sequences, slice)
         self._sequence = 0 if isinstance(sequences, slice) else sequences
         x0 = problem.x0
-        given = (x0, problem.inputs, problem.states)
         self._flat = self._batch and x0.shape[0] == 1
-        if self._flat:
-            # a batch of one multiplies plain matrices: faster, and LU frames can use triangular products
-            self._x, self._inputs, self._states = (None if a is None else a[0, ...] for a in given)
-        else:
-            self._x, self._inputs, self._states = (None if a is None else a[sequences, ...] for a in given)
+        # a batch of one multiplies plain matrices: faster, and LU frames can use triangular products
+        mine = 0 if self._flat else sequences
+        self._x: Any = x0[mine, ...]
+        self._inputs = None if problem.inputs is None else problem.inputs[mine, ...]
+        self._states = None if problem.states is None else problem.states[mine, ...]
         xp = namespace(x0)
         V = problem.frame
         if self._x.ndim == 2:
