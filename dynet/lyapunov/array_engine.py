@@ -24,12 +24,11 @@ class ArrayEngine(Engine):
         self._batch = isinstance(sequences, slice)
         self._sequence = 0 if isinstance(sequences, slice) else sequences
         x0 = problem.x0
-        self._flat = self._batch and x0.shape[0] == 1
         # a batch of one multiplies plain matrices: faster, and LU frames can use triangular products
-        mine = 0 if self._flat else sequences
+        mine = 0 if self._batch and x0.shape[0] == 1 else sequences
         self._x: Any = x0[mine, ...]
-        self._inputs = None if problem.inputs is None else problem.inputs[mine, ...]
-        self._states = None if problem.states is None else problem.states[mine, ...]
+        self._inputs: Any = None if problem.inputs is None else problem.inputs[mine, ...]
+        self._states: Any = None if problem.states is None else problem.states[mine, ...]
         xp = namespace(x0)
         V = problem.frame
         if self._x.ndim == 2:
