@@ -12,11 +12,16 @@ import numpy as np
 
 from dynet.kernels.namespace import machine_epsilon, namespace, to_numpy
 
+#: A pivot is in doubt within so many times its expected rounding.
+_DOUBT = 64
+
 
 class Frame(ABC):
     """A frame (..., n, k) under multiplication and factorisation."""
 
     name: str
+    #: whether a column whose pivot is zero stays out of the frame for good
+    keeps_lost = False
 
     @property
     def runs(self) -> bool:
@@ -30,6 +35,8 @@ class Frame(ABC):
         self.epsilon = machine_epsilon(V)
         #: smallest ratio of a pivot that is not zero to the largest of its factorisation, in the last block
         self.worst = 1.0
+        #: whether a pivot of the last block was so small that another factorisation should tell if it is rounding
+        self.in_doubt = False
 
     @abstractmethod
     def multiply(self, J: Any) -> None:
@@ -80,7 +87,10 @@ class Frame(ABC):
         largest = to_numpy(xp.stack(self._largest)).astype(np.float64)
         self._pivots.clear()
         self._largest.clear()
-        lost = pivots <= self.shape[-2] * self.epsilon * largest[..., None]
+        n = self.shape[-2]
+        lost = pivots <= n * self.epsilon * largest[..., None]
+        doubt = min(_DOUBT * max(n, 2 * _DOUBT) * self.epsilon, self.epsilon**0.6)
+        self.in_doubt = bool((pivots <= doubt * largest[..., None]).any())
         top = pivots.max(axis=-1, keepdims=True)
         with np.errstate(divide="ignore", invalid="ignore"):
             self.worst = float(np.where(lost, 1.0, pivots / top).min())

@@ -20,3 +20,11 @@ def make_frame(name: str, V: Any) -> Frame:
     from dynet.kernels.lu_batched import BatchedLUFrame
 
     return BatchedLUFrame(V)
+
+
+def reference_frame(frame: Frame) -> HouseholderFrame:
+    """Return an orthonormal frame of the same flag."""
+    reference = HouseholderFrame(frame.basis())
+    reference.factor()
+    reference.restore(reference.snapshot())  # the pivots belong to no step
+    return reference

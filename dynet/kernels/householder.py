@@ -1,4 +1,9 @@
-"""Orthonormal frames: V = Q R in every factorisation. The reference for all others."""
+"""Orthonormal frames: V = Q R in every factorisation. The reference for all others.
+
+A column that is lost, because its pivot is rounding, becomes zero and stays zero: the rank of a product never rises.
+Rows of zeros, as dead units leave them, stay zero to the last bit, which reflections alone would not grant: the
+rounding there would count as directions when the rank falls further.
+"""
 
 from __future__ import annotations
 
@@ -9,22 +14,24 @@ from scipy.linalg import get_lapack_funcs
 
 from dynet.kernels.frame import Frame
 from dynet.kernels.namespace import is_numpy, namespace, placed, to_numpy
+from dynet.kernels.small import doubtful, is_rounding, orthonormalise_plain
 
 
 class HouseholderFrame(Frame):
     """An orthonormal frame, by LAPACK's geqrf and orgqr (numpy) or the namespace's own QR."""
 
     name = "qr"
+    keeps_lost = True
 
     def __init__(self, V: Any) -> None:
         super().__init__(V)
         self.V = V
-        if is_numpy(V):
-            self._geqrf, self._orgqr = get_lapack_funcs(("geqrf", "orgqr"), dtype=V.dtype)
-            n, k = V.shape[-2:]
-            lwork = get_lapack_funcs(("geqrf_lwork",), dtype=V.dtype)[0](n, k)[0]
-            self._lwork = int(lwork)  # the default workspace is unblocked and twice as slow
-            self._upper = np.triu(np.ones((k, k), dtype=V.dtype))
+        n, k = self.shape[-2:]
+        dtype = to_numpy(V[..., :0, :0]).dtype
+        self._geqrf, self._orgqr = get_lapack_funcs(("geqrf", "orgqr"), dtype=dtype)
+        lwork = get_lapack_funcs(("geqrf_lwork",), dtype=dtype)[0](n, k)[0]
+        self._lwork = int(lwork)  # the default workspace is unblocked and twice as slow
+        self._upper = np.triu(np.ones((k, k), dtype=dtype))
 
     def multiply(self, J: Any) -> None:
         self.V = J @ self.V
@@ -33,32 +40,60 @@ class HouseholderFrame(Frame):
         self.V = product
 
     def factor(self) -> None:
-        V = self.V
-        if not is_numpy(V):
-            xp = namespace(V)
-            Q, R = xp.linalg.qr(V)
-            pivots = xp.linalg.diagonal(R)
-            self._largest.append(xp.max(xp.abs(R), axis=(-2, -1)))
-            self.V = Q * xp.where(pivots < 0, -xp.ones_like(pivots), xp.ones_like(pivots))[..., None, :]
-        elif V.ndim == 2:
-            self.V, pivots, largest = self._factor_one(V)
-            self._largest.append(largest)
-        else:
-            batch, (n, k) = V.shape[:-2], V.shape[-2:]
-            factored = [self._factor_one(one) for one in V.reshape(-1, n, k)]
-            self.V = np.stack([Q for Q, _, _ in factored]).reshape(V.shape)
-            pivots = np.stack([p for _, p, _ in factored]).reshape(*batch, k)
-            self._largest.append(np.array([m for _, _, m in factored]).reshape(batch))
-        self._pivots.append(pivots)
+        if not is_numpy(self.V) and self._factor_together():
+            return
+        V = to_numpy(self.V)
+        batch, (n, k) = V.shape[:-2], V.shape[-2:]
+        factored = [self._factor_one(one) for one in V.reshape(-1, n, k)]
+        Q = factored[0][0] if len(factored) == 1 else np.stack([one[0] for one in factored])
+        self._pivots.append(np.stack([one[1] for one in factored]).reshape(*batch, k))
+        self._largest.append(np.array([one[2] for one in factored]).reshape(batch))
+        self.V = placed(Q.reshape(V.shape), self.V)
+
+    def _factor_together(self) -> bool:
+        """Factor by the namespace's own QR; return False, with nothing done, if a column may be lost."""
+        xp = namespace(self.V)
+        n, k = self.shape[-2:]
+        in_use = xp.any(self.V != 0, axis=-1)
+        Q, R = xp.linalg.qr(self.V)
+        pivots, largest = xp.linalg.diagonal(R), xp.amax(xp.abs(R), dim=(-2, -1))
+        in_doubt = xp.any(xp.abs(pivots) <= doubtful(n, self.epsilon) * largest[..., None])
+        if bool(in_doubt | (in_use.sum(-1) < k).any()):
+            return False
+        self._pivots.append(to_numpy(pivots))
+        self._largest.append(to_numpy(largest))
+        signs = xp.where(pivots < 0, -xp.ones_like(pivots), xp.ones_like(pivots))
+        self.V = Q * signs[..., None, :] * in_use[..., None]
+        return True
 
     def _factor_one(self, V: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        k = V.shape[1]
-        packed, tau, _, _ = self._geqrf(V, lwork=self._lwork)
-        pivots = packed.diagonal()[:k].copy()
-        largest = np.abs(packed[:k] * self._upper).max()
+        n, k = V.shape
+        rows, columns = V.any(axis=1), V.any(axis=0)
+        m, r = int(rows.sum()), int(columns.sum())
+        if m < r or r == 0:
+            return self._without_lost(V)
+        in_part = np.ix_(rows, columns)
+        packed, tau, _, _ = self._geqrf(V if m == n and r == k else V[in_part], lwork=self._lwork)
+        pivots = packed.diagonal()[:r].copy()
+        largest = np.abs(packed[:r] * self._upper[:r, :r]).max()
+        in_doubt = np.flatnonzero(np.abs(pivots) <= doubtful(n, self.epsilon) * largest)
+        if any(is_rounding(packed, j, n, largest, self.epsilon) for j in in_doubt):
+            return self._without_lost(V)
         Q, _, _ = self._orgqr(packed, tau, lwork=self._lwork, overwrite_a=1)
         Q *= np.where(pivots < 0, -1, 1).astype(V.dtype)
-        return Q, pivots, largest
+        if m == n and r == k:
+            return Q, pivots, largest
+        frame, all_pivots = np.zeros_like(V, order="F"), np.zeros(k, V.dtype)
+        frame[in_part], all_pivots[columns] = Q, pivots
+        return frame, all_pivots, largest
+
+    @staticmethod
+    def _without_lost(V: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Factor so that what is lost has no part in the columns after it: reflections cannot do that."""
+        # columns one after the other in memory, which is how they are worked on
+        columns, pivots = V.T.copy(order="C"), np.empty(V.shape[1], V.dtype)
+        orthonormalise_plain(columns.T, pivots)
+        return columns.T, pivots, pivots.max()
 
     def snapshot(self) -> Any:
         return self.V

@@ -259,7 +259,8 @@ def orthonormalise(V, pivots):  # type: ignore[no-untyped-def]
     """Replace ``V`` (n, k) by its orthonormal factor and write diag R >= 0 into ``pivots``.
 
     Returns the smallest non-zero pivot over the largest: how much of the frame's resolution was used up.
-    A pivot below ``n eps max|R|`` is rounding and is written as zero; the frame is completed there.
+    A pivot that is rounding (`is_rounding`) is written as zero, and so is its column: what is lost stays lost.
+    Rows of zeros stay zero to the last bit: they are what a product lost its rank to, if more of it is to follow.
     """
     if V.shape[0] > PLAIN_LOOPS_UP_TO:
         return orthonormalise_lapack(V, pivots)
@@ -268,28 +269,30 @@ def orthonormalise(V, pivots):  # type: ignore[no-untyped-def]
 
 @njit(error_model="numpy", nogil=True, cache=CACHE)
 def orthonormalise_plain(V, pivots):  # type: ignore[no-untyped-def]
-    """`orthonormalise` by Gram and Schmidt, in plain loops."""
+    """`orthonormalise` by Gram and Schmidt, in plain loops; columns of zeros are no trouble."""
     n, k = V.shape
-    threshold = (n * np.finfo(V.dtype).eps) ** 2
+    R = np.zeros((k, k))
     largest = 0.0
+    for j in range(k):
+        largest = max(largest, _squared_length(V, j))
+    largest = np.sqrt(largest)
+    epsilon = np.finfo(V.dtype).eps
     smallest_pivot = np.inf
     largest_pivot = 0.0
     for j in range(k):
-        before = 0.0
-        for i in range(n):
-            before += V[i, j] * V[i, j]
-        largest = max(largest, before)
-        remaining = before
-        if j > 0:
-            remaining = _remove_earlier(V, j)
-            if remaining < 0.25 * before:
-                # half of the length was cancelled: a second pass makes the column orthogonal to rounding
-                remaining = _remove_earlier(V, j)
-        if remaining <= threshold * largest:
+        before = np.sqrt(_squared_length(V, j))
+        pivot = _remove_earlier(V, j, R)
+        while n * epsilon * largest < pivot < 0.5 * before:
+            # half of the length was cancelled: only another pass makes what is left orthogonal to rounding
+            before = pivot
+            pivot = _remove_earlier(V, j, R)
+        R[j, j] = pivot
+        if is_rounding(R, j, n, largest, epsilon):
             pivots[j] = 0.0
-            _complete(V, j)
+            R[j, j] = 0.0
+            for i in range(n):
+                V[i, j] = 0.0
         else:
-            pivot = np.sqrt(remaining)
             pivots[j] = pivot
             smallest_pivot = min(smallest_pivot, pivot)
             largest_pivot = max(largest_pivot, pivot)
@@ -299,9 +302,47 @@ def orthonormalise_plain(V, pivots):  # type: ignore[no-untyped-def]
     return smallest_pivot / largest_pivot if largest_pivot > 0.0 else 1.0
 
 
+@njit(error_model="numpy", nogil=True, cache=CACHE)
+def is_rounding(R, j, n, largest, epsilon):  # type: ignore[no-untyped-def]
+    """Return whether pivot ``j`` of R is no more than rounding: columns before it whose pivot is zero count as lost.
+
+    It is if it is below ``n eps max|R|``. But the rounding of a pivot can be larger than that: column j is told from
+    ``c = R[:j, :j]^-1 R[:j, j]``, a combination of the columns before it that carries the rounding of each of them.
+    """
+    pivot = abs(R[j, j])
+    if not pivot > n * epsilon * largest:
+        return not np.isnan(pivot)
+    if pivot > doubtful(n, epsilon) * largest:
+        return False
+    c = np.zeros(j)
+    total = 0.0
+    for i in range(j - 1, -1, -1):
+        if R[i, i] != 0.0:
+            rest = R[i, j]
+            for m in range(i + 1, j):
+                rest -= R[i, m] * c[m]
+            c[i] = rest / R[i, i]
+            total += c[i] * c[i]
+    return pivot <= 16 * np.sqrt(total) * epsilon * largest
+
+
+@njit(error_model="numpy", nogil=True, cache=CACHE)
+def doubtful(n, epsilon):  # type: ignore[no-untyped-def]
+    """Return the ratio of a pivot to the largest entry of R above which it is more than rounding at a glance."""
+    return max(n * epsilon, epsilon**0.6)
+
+
 @njit(error_model="numpy", nogil=True)
-def _remove_earlier(V, j):  # type: ignore[no-untyped-def]
-    """Subtract from column ``j`` its parts along the columns before it; return the square of what is left."""
+def _squared_length(V, j):  # type: ignore[no-untyped-def]
+    total = 0.0
+    for i in range(V.shape[0]):
+        total += V[i, j] * V[i, j]
+    return total
+
+
+@njit(error_model="numpy", nogil=True)
+def _remove_earlier(V, j, R):  # type: ignore[no-untyped-def]
+    """Take from column ``j`` its parts along the columns before it, add them to R; return the length of the rest."""
     n = V.shape[0]
     for m in range(j):
         overlap = 0.0
@@ -309,42 +350,24 @@ def _remove_earlier(V, j):  # type: ignore[no-untyped-def]
             overlap += V[i, m] * V[i, j]
         for i in range(n):
             V[i, j] -= overlap * V[i, m]
-    remaining = 0.0
-    for i in range(n):
-        remaining += V[i, j] * V[i, j]
-    return remaining
-
-
-@njit(error_model="numpy", nogil=True)
-def _complete(V, j):  # type: ignore[no-untyped-def]
-    """Put into column ``j`` a unit vector orthogonal to the columns before it."""
-    n = V.shape[0]
-    # the axis that the earlier columns cover least keeps at least (n - j) / n of its squared length
-    axis = 0
-    least = np.inf
-    for i in range(n):
-        covered = 0.0
-        for m in range(j):
-            covered += V[i, m] * V[i, m]
-        if covered < least:
-            least = covered
-            axis = i
-    V[:, j] = 0.0
-    V[axis, j] = 1.0
-    _remove_earlier(V, j)
-    V[:, j] *= 1.0 / np.sqrt(_remove_earlier(V, j))
+        R[m, j] += overlap
+    return np.sqrt(_squared_length(V, j))
 
 
 @njit(error_model="numpy", nogil=True, cache=CACHE)
 def orthonormalise_lapack(V, pivots):  # type: ignore[no-untyped-def]
     """`orthonormalise` by Householder reflections, for sizes where LAPACK is faster."""
     n, k = V.shape
+    rows_in_use = 0
     for i in range(n):
+        rows_in_use += V[i].any()
         for j in range(k):
             if not np.isfinite(V[i, j]):
                 # LAPACK must not see it; the caller finds the step and the unit
                 pivots[:] = np.nan
                 return 1.0
+    if rows_in_use < k:
+        return orthonormalise_plain(V, pivots)
     Q, R = np.linalg.qr(V)
     largest = 0.0
     for i in range(k):
@@ -353,14 +376,16 @@ def orthonormalise_lapack(V, pivots):  # type: ignore[no-untyped-def]
     smallest_pivot = np.inf
     largest_pivot = 0.0
     for j in range(k):
-        sign = -1.0 if R[j, j] < 0.0 else 1.0
         pivot = abs(R[j, j])
-        if pivot <= n * np.finfo(V.dtype).eps * largest:
-            pivot = 0.0
-        else:
-            smallest_pivot = min(smallest_pivot, pivot)
-            largest_pivot = max(largest_pivot, pivot)
+        if is_rounding(R, j, n, largest, np.finfo(V.dtype).eps):
+            # reflections put an arbitrary direction in the place of what is lost, and take it from later columns
+            return orthonormalise_plain(V, pivots)
+        smallest_pivot = min(smallest_pivot, pivot)
+        largest_pivot = max(largest_pivot, pivot)
         pivots[j] = pivot
-        for i in range(n):
-            V[i, j] = sign * Q[i, j]
-    return smallest_pivot / largest_pivot if largest_pivot > 0.0 else 1.0
+    for i in range(n):
+        in_use = V[i].any()
+        for j in range(k):
+            sign = -1.0 if R[j, j] < 0.0 else 1.0
+            V[i, j] = sign * Q[i, j] if in_use else 0.0
+    return smallest_pivot / largest_pivot

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from dynet.kernels.frames import make_frame
+from dynet.kernels.frames import make_frame, reference_frame
 from dynet.kernels.namespace import as_array, is_numpy, namespace, placed, to_numpy
 from dynet.lyapunov.problem import Engine, Problem, is_fine, is_resolved, raise_if_diverged, raise_overflow
 from dynet.systems.runge_kutta import as_multiplier
@@ -92,6 +92,12 @@ class ArrayEngine(Engine):
         start, saved = self._x, self._frame.snapshot()
         while True:
             growth = self._grown(first, n_steps)
+            if growth is not None and self._frame.in_doubt and not self._frame.keeps_lost:
+                self._x = start
+                self._frame.restore(saved)
+                self._frame = reference_frame(self._frame)
+                saved = self._frame.snapshot()
+                continue
             resolved = growth is not None and is_resolved(growth, self._frame.worst, self._frame.epsilon)
             if growth is not None and (resolved or self.interval == 1):
                 return growth.reshape(-1, growth.shape[-1])
@@ -143,4 +149,6 @@ class ArrayEngine(Engine):
     def resume(self, saved: dict[str, np.ndarray]) -> None:
         self._x = placed(saved["x"], self._x)
         self.interval = int(saved["interval"])
+        if "V" in saved and not self._frame.keeps_lost:
+            self._frame = reference_frame(self._frame)
         self._frame.resume(saved)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,9 @@ def check_path(faults: Faults, path: Any) -> None:
     """Note a fault if a checkpoint cannot be written to ``path``."""
     if not isinstance(path, str | os.PathLike):
         faults.add("checkpoint", path, "give the name of a file")
+        return
+    if not os.fspath(path):
+        faults.add("checkpoint", path, "this is no name: give that of a file")
         return
     target = Path(path)
     if target.is_dir():
@@ -67,6 +71,8 @@ def read(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         raise InputError(f"checkpoint='{path}': cannot be read ({error.strerror})") from error
     with file:
         try:
+            if not zipfile.is_zipfile(file):
+                raise ValueError("not an archive")
             with np.load(file, allow_pickle=False) as stored:
                 header = json.loads(stored["header"].tobytes())
                 written = header[_MARK]

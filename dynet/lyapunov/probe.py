@@ -166,8 +166,10 @@ def _plain(system: Map) -> Any:
 
 def _not_compilable(name: str, error: Exception) -> InputError:
     """Return the error for a jitted function that numba cannot type with these arguments."""
-    first = next((line for line in str(error).splitlines() if line.strip()), "")
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    # the first line only names the pass that failed
+    cause = next((line for line in lines if not line.startswith("Failed in")), "no cause given")
     return InputError(
-        f"{name} is a numba function that does not compile for f(t: float, x: array, u: array, p): {first} "
+        f"{name} is a numba function that does not compile for f(t: float, x: array, u: array, p): {cause} "
         "(call it once with the same arguments to see numba's full message)"
     )

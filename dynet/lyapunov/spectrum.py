@@ -132,7 +132,8 @@ def lyapunov_spectrum(
     The standard error is the half width of a 68 % interval: from the scatter between sequences when there
     are five or more with inputs of their own, otherwise from blocks with their autocorrelation. Intervals of other
     levels are those of Student's distribution with ``degrees_of_freedom``. A pivot below
-    ``n eps max|R|`` of its factorisation is rounding; such exponents are -inf and marked.
+    ``n eps max|R|`` of its factorisation, or below its own rounding error, counts as zero: such exponents are -inf and
+    marked from then on, because the rank of a product never rises again. LU frames hand over to Householder ones there.
 
     References
     ----------

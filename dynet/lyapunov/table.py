@@ -138,10 +138,10 @@ def _spectrum_rows(spectrum: xr.Dataset, level: float) -> list[list[Any]]:
         bounds = _bounds(mean, float(half_width(level, degrees)) * spread)
         rows.append(_row(label, mean, spread, bounds, unit, _volume(k, n, int(finite.sum()))))
     zeros = count_zero_exponents(spectrum, level=level)
-    words = f"{zeros} of {k} exponents hold zero in their {100 * level:g} % interval"
+    words, known = f"{zeros} of {k} exponents hold zero in their {100 * level:g} % interval", (zeros, zeros)
     if np.isinf(errors[finite]).any():
-        words = "unknown: too few steps for error bars"
-    rows.append(_row("zero exponents", zeros, 0.0, (zeros, zeros), "1", words))
+        words, known = "unknown: too few steps for error bars", (0, int(finite.sum()))
+    rows.append(_row("zero exponents", zeros, 0.0, known, "1", words))
     for quantity, function, name, verdict in (
         ("Kaplan-Yorke dimension", kaplan_yorke_dimension, "dimension", f"of {n} dimensions"),
         ("entropy rate", entropy_rate, "entropy_rate", "upper bound: equality needs an SRB measure"),
@@ -190,6 +190,8 @@ def _scalar_bounds(scalar: xr.Dataset, value: float, level: float) -> tuple[floa
 def _sign_verdict(value: float, width: float) -> str:
     if not np.isfinite(value):
         return "every perturbation dies at once"
+    if np.isinf(width):
+        return "unknown: too few steps for an error bar"
     if value - width > 0:
         return "chaotic: perturbations grow"
     if value + width < 0:
@@ -204,12 +206,14 @@ def _volume(k: int, n: int, finite: int) -> str:
 
 
 def _why_lost(spectrum: xr.Dataset) -> str:
-    """Return why exponents are -inf: in every block, as singular Jacobians make them, or only in some."""
-    lost = spectrum["growth"].values[..., spectrum["below_resolution"].values]
-    if np.isneginf(lost).all():
-        return "singular Jacobian, or contraction beyond rounding"
-    wider = ", which float64 may resolve" if spectrum.attrs["dtype"] == "float32" else ""
-    return f"some steps contract beyond the resolution of {spectrum.attrs['dtype']}{wider}"
+    """Return why exponents are -inf: singular Jacobians from the first block on, or from a time on."""
+    lost = np.isneginf(spectrum["growth"].values[..., spectrum["below_resolution"].values])
+    since = ""
+    if not lost.all():
+        first = int(lost.any(axis=(0, 2)).argmax())
+        since = f"gone by time {spectrum['growth']['time'].values[first]:g}, by a "
+    wider = " of float32, which float64 may resolve" if spectrum.attrs.get("dtype") == "float32" else ""
+    return f"{since}singular Jacobian, or contraction beyond rounding{wider}"
 
 
 def _short(value: float) -> str:

@@ -36,6 +36,10 @@ def named_results(results: Any, variable: str, maker: str) -> dict[str, xr.Datas
         if not isinstance(result, xr.Dataset) or variable not in result:
             label = f"results['{name}']" if name else "result"
             raise InputError(f"{label}={shown(type(result).__name__)}: give a Dataset from {maker}, or a dict of them")
+        if "exponent" in result.coords and "exponent" not in result.dims:
+            raise InputError(
+                f"a single exponent was selected: keep the axis with .sel(exponent=[{result.exponent.item()}])"
+            )
     return named
 
 

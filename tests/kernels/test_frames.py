@@ -101,12 +101,29 @@ def test_small_pivots_above_rounding_are_kept(name):
 
 
 @pytest.mark.parametrize("name", ["qr", "lu"])
-def test_a_frame_survives_an_exact_zero_matrix(name):
+def test_an_exact_zero_matrix_is_survived_and_told(name):
     random = np.random.default_rng(6)
     frame = make_frame(name, orthonormal(random, 4, 4))
     assert np.isneginf(advance(frame, [np.zeros((4, 4))])).all()
     after = advance(frame, [3 * np.eye(4)])
-    np.testing.assert_allclose(after, np.log(3), rtol=0, atol=1e-12)
+    # elimination goes on with other directions: who uses it has to notice the loss
+    assert np.isneginf(after).all() if frame.keeps_lost else np.allclose(after, np.log(3), rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("lost", [0, 2, 4])
+def test_what_is_lost_takes_nothing_from_later_columns(lost):
+    random = np.random.default_rng(lost)
+    Q = orthonormal(random, 5, 5)
+    J = Q @ np.diag(np.where(np.arange(5) == lost, 0.0, 2.0)) @ Q.T  # loses exactly that column of the frame Q
+    frame = make_frame("qr", Q.copy())
+    after = random.standard_normal((5, 5))
+    growth, B = advance(frame, [J, after]), frame.basis()
+    kept = np.arange(5) != lost
+    without = advance(make_frame("qr", Q[:, kept].copy()), [J, after])
+    np.testing.assert_allclose(growth[kept], without, rtol=0, atol=1e-12)
+    assert np.isneginf(growth[lost])
+    np.testing.assert_array_equal(B[:, lost], 0.0)
+    np.testing.assert_allclose(B[:, kept].T @ B[:, kept], np.eye(4), rtol=0, atol=1e-13)
 
 
 @pytest.mark.parametrize("name", ["qr", "lu"])

@@ -50,19 +50,36 @@ def test_nearly_parallel_columns_stay_orthogonal():
 
 
 @pytest.mark.parametrize("n", [5, 20])
-def test_lost_columns_have_pivot_zero_and_leave_a_complete_frame(n):
+def test_lost_columns_have_pivot_zero_and_stay_zero(n):
     random = np.random.default_rng(n)
     V = random.standard_normal((n, 2)) @ random.standard_normal((2, n))
+    V[:, 1] = V[:, 0]  # so that the second direction is that of the third column
     Q, pivots, _ = factored(V)
-    assert (pivots[:2] > 0).all()
-    np.testing.assert_array_equal(pivots[2:], 0.0)
-    np.testing.assert_allclose(Q.T @ Q, np.eye(n), atol=1e-12)
+    lost = np.isin(np.arange(n), [0, 2], invert=True)
+    np.testing.assert_array_equal(pivots == 0, lost)
+    np.testing.assert_array_equal(Q[:, lost], 0.0)
+    np.testing.assert_allclose(Q.T @ Q, np.diag(~lost), rtol=0, atol=1e-12)
+    later, pivots, _ = factored(random.standard_normal((n, n)) @ Q)
+    np.testing.assert_array_equal(pivots == 0, lost)
+    np.testing.assert_array_equal(later[:, lost], 0.0)
 
 
-def test_a_zero_frame_is_replaced_by_an_orthonormal_one():
+def test_a_zero_frame_stays_zero():
     Q, pivots, _ = factored(np.zeros((4, 3)))
     np.testing.assert_array_equal(pivots, 0.0)
-    np.testing.assert_allclose(Q.T @ Q, np.eye(3), atol=1e-14)
+    np.testing.assert_array_equal(Q, 0.0)
+
+
+@pytest.mark.parametrize("n", [8, 24])
+def test_rows_of_zeros_stay_zero_and_bound_the_rank(n):
+    random = np.random.default_rng(n)
+    V = random.standard_normal((n, n)) @ np.diag(0.1 ** np.linspace(0, 8, n))
+    V[: n // 2] = 0
+    Q, pivots, _ = factored(V)
+    np.testing.assert_array_equal(Q[: n // 2], 0.0)
+    assert (pivots > 0).sum() == n - n // 2
+    kept = pivots > 0
+    np.testing.assert_allclose(Q[:, kept].T @ Q[:, kept], np.eye(kept.sum()), rtol=0, atol=1e-13)
 
 
 @pytest.mark.parametrize("n", [4, 20])
