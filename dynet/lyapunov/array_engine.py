@@ -21,11 +21,10 @@ class ArrayEngine(Engine):
 
     def __init__(self, problem: Problem, sequences: slice | int) -> None:
         self._problem = problem
-        self._batch = isinstance(sequences, slice)
         self._sequence = 0 if isinstance(sequences, slice) else sequences
         x0 = problem.x0
         # a batch of one multiplies plain matrices: faster, and LU frames can use triangular products
-        mine = 0 if self._batch and x0.shape[0] == 1 else sequences
+        mine = 0 if isinstance(sequences, slice) and x0.shape[0] == 1 else sequences
         self._x: Any = x0[mine, ...]
         self._inputs: Any = None if problem.inputs is None else problem.inputs[mine, ...]
         self._states: Any = None if problem.states is None else problem.states[mine, ...]

@@ -25,7 +25,8 @@ def weights(gates, units, gain=1.0, dtype=np.float64):
 #: by name: the system of n units and whether its Jacobians are taken together
 CASES = {
     "tanh": (lambda n, d=float: networks.tanh_rnn(*weights(1, n, 1.5, d)), True),
-    "relu": (lambda n, d=float: networks.relu_rnn(np.eye(n, dtype=d) * 0.9, *weights(1, n, 0.1, d)[1:]), True),
+    # biases that keep every unit alive
+    "relu": (lambda n, d=float: networks.relu_rnn(0.9 * np.eye(n), 0.1 * weights(1, n)[1], np.ones(n)), True),
     "leaky, nonlinearity inside": (lambda n, d=float: networks.random_tanh(n, 2.0, 0.3), True),
     "GRU": (lambda n, d=float: networks.gru(*weights(3, n, 1.0, d)), True),
     "GRU, gated product": (lambda n, d=float: networks.gru(*weights(3, n, 1.0, d), form="gated-product"), True),
@@ -86,6 +87,14 @@ def test_blocks_grow_as_step_by_step(name, batch, taken):
     expected = reference.advance(0, n_steps)
     np.testing.assert_allclose(found / n_steps, expected / n_steps, rtol=0, atol=1e-12)
     np.testing.assert_allclose(engine.state(), reference.state(), rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("signal", [np.array([0.3, -0.2]), lambda t: np.array([np.sin(t), 0.1])])
+def test_bound_inputs_go_along(signal, taken):
+    system = CASES["tanh"][0](N).with_input(signal)
+    found = engine_of(system).advance(0, 100)
+    assert len(taken) == 1
+    np.testing.assert_allclose(found, engine_of(one_by_one(system)).advance(0, 100), rtol=0, atol=1e-10)
 
 
 @pytest.mark.parametrize("k", [1, 7, 33, 39])
