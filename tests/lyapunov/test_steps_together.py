@@ -26,7 +26,7 @@ def weights(gates, units, gain=1.0, dtype=np.float64):
 CASES = {
     "tanh": (lambda n, d=float: networks.tanh_rnn(*weights(1, n, 1.5, d)), True),
     # biases that keep every unit alive
-    "relu": (lambda n, d=float: networks.relu_rnn(0.9 * np.eye(n), 0.1 * weights(1, n)[1], np.ones(n)), True),
+    "relu": (lambda n, d=float: networks.relu_rnn(0.9 * np.eye(n), 0.1 * weights(1, n)[1], np.full(n, 3.0)), True),
     "leaky, nonlinearity inside": (lambda n, d=float: networks.random_tanh(n, 2.0, 0.3), True),
     "GRU": (lambda n, d=float: networks.gru(*weights(3, n, 1.0, d)), True),
     "GRU, gated product": (lambda n, d=float: networks.gru(*weights(3, n, 1.0, d), form="gated-product"), True),
