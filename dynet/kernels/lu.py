@@ -1,7 +1,7 @@
 """LU factorisation with partial pivoting, in place, at the speed of the matrix product.
 
 The right-looking algorithm of LAPACK's getrf with its recursion unrolled: blocks of 8 columns by vector loops, blocks
-of 16 and 32 by products. Triangular solves of those sizes run at a tenth of the product's speed in BLAS and are written
+of 16 and more by products. Triangular solves of those sizes run at a tenth of the product's speed in BLAS and are written
 out here. Matrices are given by columns: an array ``A[column, row]``.
 """
 
@@ -13,8 +13,10 @@ from dynet.kernels.blas import gemm
 from dynet.kernels.caching import CACHE
 from dynet.kernels.vectors import solve_eight
 
-#: Columns of the innermost block, and of the blocks by which everything to the right is updated.
-INNER, OUTER = 8, 32
+#: Columns of the innermost block, and of the blocks by which everything to the right is updated, at most.
+INNER, OUTER = 8, 64
+#: Fewer columns than this are updated by blocks of half that size.
+_WIDE_FROM = 400
 _FREE = {"nnan", "nsz", "contract", "reassoc"}  # rounding may differ; infinities stay what they are
 
 
@@ -23,13 +25,14 @@ def lu(A, n, keys, swaps, triangle, letters, sizes, scalars, gemm_at):  # type: 
     """Factor the first ``n`` rows of ``A[column, row]``, k <= n columns, into L (unit diagonal, below) and U, in place.
 
     ``keys`` is the memory of ``A`` seen as integers of its width, ``swaps`` (k,) receives the row that each row was
-    exchanged with, ``triangle`` (32, 32) is scratch, as are ``sizes`` and ``scalars`` of `gemm`.
+    exchanged with, ``triangle`` (64, 64) is scratch, as are ``sizes`` and ``scalars`` of `gemm`.
     """
     k, apart = A.shape
+    outer = OUTER if k >= _WIDE_FROM else OUTER // 2
     for left in range(0, k, INNER):
         right = min(left + INNER, k)
-        start = left // OUTER * OUTER
-        end = min(start + OUTER, k)
+        start = left // outer * outer
+        end = min(start + outer, k)
         _factor_block(A, n, keys, swaps, left, right)
         _exchange(A, swaps, left, right, start, left)
         _exchange(A, swaps, left, right, right, end)
