@@ -12,6 +12,7 @@ import time
 import torch  # loaded before its number of threads is set  # noqa: F401
 from scipy import linalg  # brings scipy's own BLAS  # noqa: F401
 
+import covariant
 import network_cases
 import process_cases
 import results
@@ -28,6 +29,7 @@ CASES = {
     "rnn-small": network_cases.rnn_small,
     "lstm": network_cases.lstm,
     "torch": network_cases.torch_tensors,
+    "covariant": covariant.covariant,
     "memory": process_cases.memory,
     "start": process_cases.start,
 }

@@ -16,8 +16,19 @@ from .lyapunov.dimension import (
     kaplan_yorke_dimension as kaplan_yorke_dimension,
     memory_time as memory_time,
 )
+from .lyapunov.covariant import covariant_vectors as covariant_vectors
+from .lyapunov.local import finite_time_exponents as finite_time_exponents
+from .lyapunov.oseledets import oseledets_matrix as oseledets_matrix
+from .lyapunov.participation import vector_participation as vector_participation
+from .lyapunov.splitting import splitting_angles as splitting_angles
 from .lyapunov.comparison import compare as compare
 from .lyapunov.table import summary as summary
+
+# propagation
+from .propagation.singular import singular_values as singular_values
+from .propagation.norms import jacobian_norms as jacobian_norms
+from .propagation.gradients import gradient_norms as gradient_norms
+from .propagation.horizon import gradient_horizon as gradient_horizon
 
 # files and pictures
 from .io import load as load, save as save

@@ -16,8 +16,16 @@ def results():
     driven = dynet.lyapunov_spectrum(net, None, 15, inputs=inputs, n_transient=5, tolerance=1e-9)
     henon = dynet.lyapunov_spectrum(dynet.zoo.henon(), [0.1, 0.1], 500)
     ragged = dynet.lyapunov_spectrum(net, None, 20, inputs=inputs, lengths=[20, 20, 10, 15, 20, 12])
+    gradients = dynet.gradient_norms(net, None, 20, inputs=inputs, n_lags=10, every=5)
     relu = dynet.networks.relu_rnn(np.diag([0.5, 0.5]), b=[1.0, -1.0])
+    vectors = dynet.covariant_vectors(net, None, 8, inputs=inputs, n_transient=6)
     return {
+        "covariant vectors": vectors,
+        "lost covariant vectors": dynet.covariant_vectors(relu, [1.0, 1.0], 20),
+        "finite-time exponents": dynet.finite_time_exponents(ragged, 4),
+        "splitting angles": dynet.splitting_angles(vectors),
+        "participation of parts": dynet.vector_participation(vectors, "part"),
+        "Oseledets matrix": dynet.oseledets_matrix(net, None, 6, inputs=inputs[0, :6]),
         "spectrum": henon,
         "driven spectrum of an LSTM": driven,
         "ragged spectrum": ragged,
@@ -28,6 +36,11 @@ def results():
         "entropy rate": dynet.entropy_rate(henon),
         "memory time": dynet.memory_time(henon),
         "comparison": dynet.compare({"a": driven, "b": driven}),
+        "singular values": dynet.singular_values(net, None, 20, inputs=inputs, horizons=[1, 5], every=5),
+        "singular values of a singular product": dynet.singular_values(relu, [1.0, 1.0], 4),
+        "Jacobian norms": dynet.jacobian_norms(net, None, 20, inputs=inputs),
+        "gradient norms": gradients,
+        "gradient horizon": dynet.gradient_horizon(gradients),
     }
 
 

@@ -12,16 +12,11 @@ import numpy as np
 
 from dynet.kernels.namespace import machine_epsilon, namespace, to_numpy
 
-#: A pivot is in doubt within so many times its expected rounding.
-_DOUBT = 64
-
 
 class Frame(ABC):
     """A frame (..., n, k) under multiplication and factorisation."""
 
     name: str
-    #: whether a column whose pivot is zero stays out of the frame for good
-    keeps_lost = False
 
     @property
     def runs(self) -> bool:
@@ -30,13 +25,10 @@ class Frame(ABC):
 
     def __init__(self, V: Any) -> None:
         self._pivots: list[Any] = []
-        self._largest: list[Any] = []
         self.shape = tuple(V.shape)
         self.epsilon = machine_epsilon(V)
         #: smallest ratio of a pivot that is not zero to the largest of its factorisation, in the last block
         self.worst = 1.0
-        #: whether a pivot of the last block was so small that another factorisation should tell if it is rounding
-        self.in_doubt = False
 
     @abstractmethod
     def multiply(self, J: Any) -> None:
@@ -55,7 +47,7 @@ class Frame(ABC):
 
     @abstractmethod
     def factor(self) -> None:
-        """Factor the frame; note its pivots and the largest entry of its triangular factor."""
+        """Factor the frame and note its pivots, those that are rounding as zero."""
 
     @abstractmethod
     def snapshot(self) -> Any:
@@ -80,18 +72,34 @@ class Frame(ABC):
     def collect(self) -> np.ndarray:
         """Return the log growth (..., k) since the last call, in float64, and forget the pivots.
 
-        A pivot below ``n eps max|R|`` of its factorisation is rounding: it counts as zero, growth -inf.
+        A pivot that is rounding has been noted as zero: growth -inf.
         """
-        xp = namespace(self._pivots[0])
-        pivots = np.abs(to_numpy(xp.stack(self._pivots))).astype(np.float64)
-        largest = to_numpy(xp.stack(self._largest)).astype(np.float64)
+        pivots = np.abs(to_numpy(namespace(self._pivots[0]).stack(self._pivots))).astype(np.float64)
         self._pivots.clear()
-        self._largest.clear()
-        n = self.shape[-2]
-        lost = pivots <= n * self.epsilon * largest[..., None]
-        doubt = min(_DOUBT * max(n, 2 * _DOUBT) * self.epsilon, self.epsilon**0.6)
-        self.in_doubt = bool((pivots <= doubt * largest[..., None]).any())
         top = pivots.max(axis=-1, keepdims=True)
         with np.errstate(divide="ignore", invalid="ignore"):
-            self.worst = float(np.where(lost, 1.0, pivots / top).min())
-            return np.log(np.where(lost, 0.0, pivots)).sum(axis=0)
+            self.worst = float(np.where(pivots == 0, 1.0, pivots / top).min())
+            return np.log(pivots).sum(axis=0)
+
+
+class EliminatedFrame(Frame):
+    """A frame ``P L``. In the place of a lost column stands another one: what comes after it is not right.
+
+    A random frame loses its last columns first, and nothing comes after them. If others are lost, an orthonormal
+    frame, which can do without them, has to take over.
+    """
+
+    def __init__(self, V: Any) -> None:
+        super().__init__(V)
+        self.lost = np.zeros((*self.shape[:-2], self.shape[-1]), dtype=bool)
+
+    @property
+    def is_right(self) -> bool:
+        """Whether no column comes after a lost one."""
+        return bool((self.lost[..., :-1] <= self.lost[..., 1:]).all())
+
+    def collect(self) -> np.ndarray:
+        growth = super().collect()
+        self.lost = self.lost | np.isneginf(growth)
+        growth[self.lost] = -np.inf
+        return growth

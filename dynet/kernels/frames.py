@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from dynet.kernels.frame import Frame
+import numpy as np
+
+from dynet.kernels.frame import EliminatedFrame, Frame
 from dynet.kernels.householder import HouseholderFrame
-from dynet.kernels.namespace import on_host
+from dynet.kernels.namespace import as_array, namespace, on_host
 
 
 def make_frame(name: str, V: Any) -> Frame:
@@ -22,9 +24,11 @@ def make_frame(name: str, V: Any) -> Frame:
     return BatchedLUFrame(V)
 
 
-def reference_frame(frame: Frame) -> HouseholderFrame:
-    """Return an orthonormal frame of the same flag."""
-    reference = HouseholderFrame(frame.basis())
+def reference_frame(frame: EliminatedFrame) -> HouseholderFrame:
+    """Return an orthonormal frame of the same flag, in which lost columns are zero."""
+    V = frame.basis()
+    kept = np.array(np.broadcast_to(~frame.lost[..., None, :], V.shape))
+    reference = HouseholderFrame(namespace(V).where(as_array(kept, V), V, namespace(V).zeros_like(V)))
     reference.factor()
     reference.restore(reference.snapshot())  # the pivots belong to no step
     return reference

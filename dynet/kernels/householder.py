@@ -14,14 +14,14 @@ from scipy.linalg import get_lapack_funcs
 
 from dynet.kernels.frame import Frame
 from dynet.kernels.namespace import is_numpy, namespace, placed, to_numpy
-from dynet.kernels.small import doubtful, is_rounding, orthonormalise_plain
+from dynet.kernels.rounding import doubtful, is_rounding
+from dynet.kernels.small import orthonormalise_plain
 
 
 class HouseholderFrame(Frame):
     """An orthonormal frame, by LAPACK's geqrf and orgqr (numpy) or the namespace's own QR."""
 
     name = "qr"
-    keeps_lost = True
 
     def __init__(self, V: Any) -> None:
         super().__init__(V)
@@ -47,26 +47,24 @@ class HouseholderFrame(Frame):
         factored = [self._factor_one(one) for one in V.reshape(-1, n, k)]
         Q = factored[0][0] if len(factored) == 1 else np.stack([one[0] for one in factored])
         self._pivots.append(np.stack([one[1] for one in factored]).reshape(*batch, k))
-        self._largest.append(np.array([one[2] for one in factored]).reshape(batch))
         self.V = placed(Q.reshape(V.shape), self.V)
 
     def _factor_together(self) -> bool:
         """Factor by the namespace's own QR; return False, with nothing done, if a column may be lost."""
         xp = namespace(self.V)
-        n, k = self.shape[-2:]
+        k = self.shape[-1]
         in_use = xp.any(self.V != 0, axis=-1)
         Q, R = xp.linalg.qr(self.V)
         pivots, largest = xp.linalg.diagonal(R), xp.amax(xp.abs(R), dim=(-2, -1))
-        in_doubt = xp.any(xp.abs(pivots) <= doubtful(n, self.epsilon) * largest[..., None])
+        in_doubt = xp.any(xp.abs(pivots) <= doubtful(self.epsilon) * largest[..., None])
         if bool(in_doubt | (in_use.sum(-1) < k).any()):
             return False
         self._pivots.append(to_numpy(pivots))
-        self._largest.append(to_numpy(largest))
         signs = xp.where(pivots < 0, -xp.ones_like(pivots), xp.ones_like(pivots))
         self.V = Q * signs[..., None, :] * in_use[..., None]
         return True
 
-    def _factor_one(self, V: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def _factor_one(self, V: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         n, k = V.shape
         rows, columns = V.any(axis=1), V.any(axis=0)
         m, r = int(rows.sum()), int(columns.sum())
@@ -76,24 +74,24 @@ class HouseholderFrame(Frame):
         packed, tau, _, _ = self._geqrf(V if m == n and r == k else V[in_part], lwork=self._lwork)
         pivots = packed.diagonal()[:r].copy()
         largest = np.abs(packed[:r] * self._upper[:r, :r]).max()
-        in_doubt = np.flatnonzero(np.abs(pivots) <= doubtful(n, self.epsilon) * largest)
-        if any(is_rounding(packed, j, n, largest, self.epsilon) for j in in_doubt):
+        in_doubt = np.flatnonzero(np.abs(pivots) <= doubtful(self.epsilon) * largest)
+        if any(is_rounding(packed, j, largest, self.epsilon) for j in in_doubt):
             return self._without_lost(V)
         Q, _, _ = self._orgqr(packed, tau, lwork=self._lwork, overwrite_a=1)
         Q *= np.where(pivots < 0, -1, 1).astype(V.dtype)
         if m == n and r == k:
-            return Q, pivots, largest
+            return Q, pivots
         frame, all_pivots = np.zeros_like(V, order="F"), np.zeros(k, V.dtype)
         frame[in_part], all_pivots[columns] = Q, pivots
-        return frame, all_pivots, largest
+        return frame, all_pivots
 
     @staticmethod
-    def _without_lost(V: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def _without_lost(V: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Factor so that what is lost has no part in the columns after it: reflections cannot do that."""
         # columns one after the other in memory, which is how they are worked on
         columns, pivots = V.T.copy(order="C"), np.empty(V.shape[1], V.dtype)
         orthonormalise_plain(columns.T, pivots)
-        return columns.T, pivots, pivots.max()
+        return columns.T, pivots
 
     def snapshot(self) -> Any:
         return self.V
@@ -101,7 +99,6 @@ class HouseholderFrame(Frame):
     def restore(self, saved: Any) -> None:
         self.V = saved
         self._pivots.clear()
-        self._largest.clear()
 
     def basis(self) -> Any:
         return self.V

@@ -1,8 +1,8 @@
 """LU factorisation with partial pivoting, in place, at the speed of the matrix product.
 
 The right-looking algorithm of LAPACK's getrf with its recursion unrolled: blocks of 8 columns by vector loops, blocks
-of 16 and more by products. Triangular solves of those sizes run at a tenth of the product's speed in BLAS and are written
-out here. Matrices are given by columns: an array ``A[column, row]``.
+of 16 and more by products. Triangular solves of those sizes run at a tenth of the product's speed in BLAS and are
+written out here. Matrices are given by columns: an array ``A[column, row]``.
 """
 
 from __future__ import annotations

@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from dynet.kernels.frame import Frame
+from dynet.kernels.frame import EliminatedFrame
 from dynet.kernels.namespace import namespace, placed, to_numpy
 
 
-class BatchedLUFrame(Frame):
+class BatchedLUFrame(EliminatedFrame):
     """A frame ``P L``, explicit; nothing here waits for the device but `collect`."""
 
     name = "lu"
@@ -31,8 +31,10 @@ class BatchedLUFrame(Frame):
         # lu_factor raises on an exact zero pivot, which dead units make
         packed, swaps, _ = xp.linalg.lu_factor_ex(self._F, check_errors=False)
         P, L, U = xp.lu_unpack(packed, swaps)
-        self._pivots.append(xp.linalg.diagonal(U))
-        self._largest.append(xp.amax(xp.abs(U), dim=(-2, -1)))
+        pivots, largest = xp.linalg.diagonal(U), xp.amax(xp.abs(U), dim=(-2, -1))
+        # without a look at the columns that each is told from: see `is_rounding`
+        rounding = xp.abs(pivots) <= 4 * self.shape[-2] * self.epsilon * largest[..., None]
+        self._pivots.append(xp.where(rounding, xp.zeros_like(pivots), pivots))
         # row i of P holds its one in column rows[i]: gathering rows is cheaper than the dense product P L
         rows = xp.argmax(P, axis=-1)
         self._F = xp.take_along_dim(L, rows[..., None], dim=-2)
@@ -47,18 +49,18 @@ class BatchedLUFrame(Frame):
         return growth
 
     def snapshot(self) -> Any:
-        return self._F, self._log_R
+        return self._F, self._log_R, self.lost
 
     def restore(self, saved: Any) -> None:
-        self._F, self._log_R = saved
+        self._F, self._log_R, self.lost = saved
         self._pivots.clear()
-        self._largest.clear()
 
     def basis(self) -> Any:
         return self._F
 
     def saved(self) -> dict[str, np.ndarray]:
-        return {"F": to_numpy(self._F), "log_R": self._log_R}
+        return {"F": to_numpy(self._F), "log_R": self._log_R, "lost": self.lost}
 
     def resume(self, saved: dict[str, np.ndarray]) -> None:
         self._F, self._log_R = placed(saved["F"], self._F), saved["log_R"]
+        self.lost = saved["lost"]

@@ -15,7 +15,7 @@ import numpy as np
 from scipy.linalg import get_lapack_funcs
 from scipy.linalg.blas import get_blas_funcs
 
-from dynet.kernels.frame import Frame
+from dynet.kernels.frame import EliminatedFrame
 from dynet.kernels.namespace import as_array, to_numpy
 from dynet.kernels.structure import Layout, MemoryParts, SumParts
 from dynet.kernels.structured import apart, factor, keys_of, run_memory, run_sum, scratch, unpack
@@ -26,7 +26,7 @@ _CHOLESKY_SAFE = 1e-4
 _THREADS_FROM = 64
 
 
-class LUFrame(Frame):
+class LUFrame(EliminatedFrame):
     """Frames ``P L`` of one sequence or several (..., n, k)."""
 
     name = "lu"
@@ -68,11 +68,8 @@ class LUFrame(Frame):
         """Multiply and factor, step after step."""
         S, n_steps = parts.lefts.shape[:2]
         pivots = np.empty((S, n_steps, self.shape[-1]), parts.lefts.dtype)
-        largest = np.empty((S, n_steps), parts.lefts.dtype)
-        self._each(_Member.run, parts, pivots, largest)
-        batch = self.shape[:-2]
-        self._pivots.extend(pivots.swapaxes(0, 1).reshape(n_steps, *batch, -1))
-        self._largest.extend(largest.T.reshape(n_steps, *batch, 1)[..., 0])
+        self._each(_Member.run, parts, pivots)
+        self._pivots.extend(pivots.swapaxes(0, 1).reshape(n_steps, *self.shape[:-2], -1))
 
     def _flush(self) -> None:
         """Carry out a product that no factorisation followed."""
@@ -111,11 +108,8 @@ class LUFrame(Frame):
             return
         S, k = len(self._members), self.shape[-1]
         pivots = np.empty((S, k), self._members[0].dtype)
-        largest = np.empty(S, pivots.dtype)
-        self._each(_Member.factor, pivots, largest)
-        batch = self.shape[:-2]
-        self._pivots.append(pivots.reshape(*batch, k))
-        self._largest.append(largest.reshape(batch))
+        self._each(_Member.factor, pivots)
+        self._pivots.append(pivots.reshape(*self.shape[:-2], k))
 
     def _each(self, function: Any, *arguments: Any) -> None:
         if self._pool is None:
@@ -139,23 +133,22 @@ class LUFrame(Frame):
 
     def snapshot(self) -> Any:
         self._flush()
-        return [member.saved() for member in self._members], self._log_R
+        return [member.saved() for member in self._members], self._log_R, self.lost
 
     def restore(self, saved: Any) -> None:
-        members, self._log_R = saved
+        members, self._log_R, self.lost = saved
         for member, one in zip(self._members, members, strict=True):
             member.restore(*one)
         self._pending = None
         self._pivots.clear()
-        self._largest.clear()
 
     def saved(self) -> dict[str, np.ndarray]:
         # a block ends with a factorisation: members are packed
         packed, rows = zip(*(member.saved()[1:] for member in self._members), strict=True)
-        return {"packed": np.stack(packed), "rows": np.stack(rows), "log_R": self._log_R}
+        return {"packed": np.stack(packed), "rows": np.stack(rows), "log_R": self._log_R, "lost": self.lost}
 
     def resume(self, saved: dict[str, np.ndarray]) -> None:
-        self._log_R = saved["log_R"]
+        self._log_R, self.lost = saved["log_R"], saved["lost"]
         for member, packed, rows in zip(self._members, saved["packed"], saved["rows"], strict=True):
             member.restore(None, packed, rows)
 
@@ -183,24 +176,23 @@ class _Member:
     def set(self, columns: np.ndarray) -> None:
         self._explicit = columns
 
-    def factor(self, s: int, pivots: np.ndarray, largest: np.ndarray) -> None:
+    def factor(self, s: int, pivots: np.ndarray) -> None:
         """Factor an explicit frame; write what belongs to sequence ``s``."""
         assert self._explicit is not None
         self._in_use[...], self._explicit = self._explicit, None
-        largest[s] = factor(self._packed, keys_of(self._packed), self._rows, pivots[s], self._work)
+        factor(self._packed, keys_of(self._packed), self._rows, pivots[s], self._work)
 
-    def run(self, s: int, parts: SumParts | MemoryParts, pivots: np.ndarray, largest: np.ndarray) -> None:
+    def run(self, s: int, parts: SumParts | MemoryParts, pivots: np.ndarray) -> None:
         """Multiply a factored frame by the Jacobians of sequence ``s``, step after step, and factor after each."""
         buffers = self._packed, self._spare
         keys = keys_of(self._packed), keys_of(self._spare)
-        results = pivots[s], largest[s]
         if isinstance(parts, SumParts):
             matrices, lefts, rights, diagonal = parts
-            run_sum(matrices, lefts[s], rights[s], diagonal[s], buffers, keys, self._rows, *results, self._work)
+            run_sum(matrices, lefts[s], rights[s], diagonal[s], buffers, keys, self._rows, pivots[s], self._work)
         else:
             matrices, lefts, output, forget = parts
             run_memory(
-                matrices, lefts[s], output[s], forget[s], buffers, keys, self._rows, *results,
+                matrices, lefts[s], output[s], forget[s], buffers, keys, self._rows, pivots[s],
                 *self._memory_scratch, self._work,
             )  # fmt: skip
         if len(lefts[s]) % 2:

@@ -24,6 +24,7 @@ from dynet.kernels.formulas import (
     product_tuple,
     runge_kutta_tuple,
 )
+from dynet.kernels.rounding import is_rounding
 from dynet.kernels.traced import as_intrinsic
 
 #: Above this size BLAS and LAPACK beat plain loops.
@@ -282,12 +283,12 @@ def orthonormalise_plain(V, pivots):  # type: ignore[no-untyped-def]
     for j in range(k):
         before = np.sqrt(_squared_length(V, j))
         pivot = _remove_earlier(V, j, R)
-        while n * epsilon * largest < pivot < 0.5 * before:
+        while epsilon * largest < pivot < 0.5 * before:
             # half of the length was cancelled: only another pass makes what is left orthogonal to rounding
             before = pivot
             pivot = _remove_earlier(V, j, R)
         R[j, j] = pivot
-        if is_rounding(R, j, n, largest, epsilon):
+        if is_rounding(R, j, largest, epsilon):
             pivots[j] = 0.0
             R[j, j] = 0.0
             for i in range(n):
@@ -300,36 +301,6 @@ def orthonormalise_plain(V, pivots):  # type: ignore[no-untyped-def]
             for i in range(n):
                 V[i, j] *= inverse
     return smallest_pivot / largest_pivot if largest_pivot > 0.0 else 1.0
-
-
-@njit(error_model="numpy", nogil=True, cache=CACHE)
-def is_rounding(R, j, n, largest, epsilon):  # type: ignore[no-untyped-def]
-    """Return whether pivot ``j`` of R is no more than rounding: columns before it whose pivot is zero count as lost.
-
-    It is if it is below ``n eps max|R|``. But the rounding of a pivot can be larger than that: column j is told from
-    ``c = R[:j, :j]^-1 R[:j, j]``, a combination of the columns before it that carries the rounding of each of them.
-    """
-    pivot = abs(R[j, j])
-    if not pivot > n * epsilon * largest:
-        return not np.isnan(pivot)
-    if pivot > doubtful(n, epsilon) * largest:
-        return False
-    c = np.zeros(j)
-    total = 0.0
-    for i in range(j - 1, -1, -1):
-        if R[i, i] != 0.0:
-            rest = R[i, j]
-            for m in range(i + 1, j):
-                rest -= R[i, m] * c[m]
-            c[i] = rest / R[i, i]
-            total += c[i] * c[i]
-    return pivot <= 16 * np.sqrt(total) * epsilon * largest
-
-
-@njit(error_model="numpy", nogil=True, cache=CACHE)
-def doubtful(n, epsilon):  # type: ignore[no-untyped-def]
-    """Return the ratio of a pivot to the largest entry of R above which it is more than rounding at a glance."""
-    return max(n * epsilon, epsilon**0.6)
 
 
 @njit(error_model="numpy", nogil=True)
@@ -377,7 +348,7 @@ def orthonormalise_lapack(V, pivots):  # type: ignore[no-untyped-def]
     largest_pivot = 0.0
     for j in range(k):
         pivot = abs(R[j, j])
-        if is_rounding(R, j, n, largest, np.finfo(V.dtype).eps):
+        if is_rounding(R, j, largest, np.finfo(V.dtype).eps):
             # reflections put an arbitrary direction in the place of what is lost, and take it from later columns
             return orthonormalise_plain(V, pivots)
         smallest_pivot = min(smallest_pivot, pivot)

@@ -16,6 +16,7 @@ from numba import njit, uint64
 from dynet.kernels.blas import LETTERS, address, gemm, trmm
 from dynet.kernels.caching import CACHE
 from dynet.kernels.lu import OUTER, lu
+from dynet.kernels.rounding import doubtful, is_rounding
 from dynet.kernels.vectors import lanes, times_triangle
 
 _FREE = {"nnan", "nsz", "contract", "reassoc"}
@@ -68,7 +69,7 @@ def keys_of(A: np.ndarray) -> np.ndarray:
 def factor(A, keys, rows, pivots, work):  # type: ignore[no-untyped-def]
     """Factor ``A`` in place and set ``rows``: row p of the result was row ``rows[p]``.
 
-    Writes the pivots and returns the largest entry of U.
+    Writes the pivots, those that are rounding as zero.
     """
     n = len(rows)
     lu(A, n, keys, work.swaps, work.triangle, work.letters, work.sizes, work.scalars, work.gemm_at)
@@ -78,7 +79,11 @@ def factor(A, keys, rows, pivots, work):  # type: ignore[no-untyped-def]
         j = work.swaps[i]
         rows[i], rows[j] = rows[j], rows[i]
         pivots[i] = A[i, i]
-    return _largest(A, keys)
+    largest, epsilon = _largest(A, keys), np.finfo(A.dtype).eps
+    for j in range(A.shape[0]):
+        if abs(pivots[j]) <= doubtful(epsilon) * largest and is_rounding(A.T, j, largest, epsilon):
+            pivots[j] = 0.0
+            A[j, j] = 0.0  # columns after it do not count on it
 
 
 @njit(error_model="numpy", nogil=True, cache=CACHE)
@@ -200,26 +205,26 @@ def _gate_column(matrices, lefts, output, unit, block, r):  # type: ignore[no-un
 
 
 @njit(error_model="numpy", nogil=True, cache=CACHE)
-def run_sum(matrices, lefts, rights, diagonals, buffers, keys, rows, pivots, largest, work):  # type: ignore[no-untyped-def]
+def run_sum(matrices, lefts, rights, diagonals, buffers, keys, rows, pivots, work):  # type: ignore[no-untyped-def]
     """Multiply by sums of gates, step after step, and factor after each.
 
     ``lefts`` and ``rights`` (step, gate, n), ``diagonals`` (step, n), or (step, 0). The frame starts in ``buffers[0]``
-    and goes to and fro between the two. ``pivots`` (step, k) and ``largest`` (step,) are written.
+    and goes to and fro between the two. ``pivots`` (step, k) is written.
     """
     for step in range(len(pivots)):
         source, target = step % 2, 1 - step % 2
         multiply_sum(matrices, lefts[step], rights[step], diagonals[step], buffers[source], rows, buffers[target], work)
-        largest[step] = factor(buffers[target], keys[target], rows, pivots[step], work)
+        factor(buffers[target], keys[target], rows, pivots[step], work)
 
 
 @njit(error_model="numpy", nogil=True, cache=CACHE)
-def run_memory(matrices, lefts, outputs, forgets, buffers, keys, rows, pivots, largest, block, upper, work):  # type: ignore[no-untyped-def]
+def run_memory(matrices, lefts, outputs, forgets, buffers, keys, rows, pivots, block, upper, work):  # type: ignore[no-untyped-def]
     """Do what `run_sum` does for a cell with a memory; ``outputs`` and ``forgets`` (step, H)."""
     for step in range(len(pivots)):
         source, target = step % 2, 1 - step % 2
         multiply_memory(matrices, lefts[step], outputs[step], forgets[step], buffers[source], rows, buffers[target],
                         block, upper, work)  # fmt: skip
-        largest[step] = factor(buffers[target], keys[target], rows, pivots[step], work)
+        factor(buffers[target], keys[target], rows, pivots[step], work)
 
 
 @njit(error_model="numpy", nogil=True, cache=CACHE)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from dynet.kernels.frame import EliminatedFrame, Frame
 from dynet.kernels.frames import make_frame, reference_frame
 from dynet.kernels.namespace import as_array, is_numpy, namespace, placed, to_numpy
 from dynet.lyapunov.problem import Engine, Problem, is_fine, is_resolved, raise_if_diverged, raise_overflow
@@ -33,7 +34,7 @@ class ArrayEngine(Engine):
         if self._x.ndim == 2:
             V = xp.broadcast_to(V, (x0.shape[0], *V.shape))
             V = V.copy() if is_numpy(V) else xp.asarray(V, copy=True)
-        self._frame = make_frame(problem.frame_method, V)
+        self._frame: Frame = make_frame(problem.frame_method, V)
         together = getattr(problem.system.linearize, "reads_weights_once", None)
         double = "float64" in str(x0.dtype)
         self._rides_along = double and together is not None and together(V.shape[-1])
@@ -91,7 +92,7 @@ class ArrayEngine(Engine):
         start, saved = self._x, self._frame.snapshot()
         while True:
             growth = self._grown(first, n_steps)
-            if growth is not None and self._frame.in_doubt and not self._frame.keeps_lost:
+            if growth is not None and isinstance(self._frame, EliminatedFrame) and not self._frame.is_right:
                 self._x = start
                 self._frame.restore(saved)
                 self._frame = reference_frame(self._frame)
@@ -148,6 +149,6 @@ class ArrayEngine(Engine):
     def resume(self, saved: dict[str, np.ndarray]) -> None:
         self._x = placed(saved["x"], self._x)
         self.interval = int(saved["interval"])
-        if "V" in saved and not self._frame.keeps_lost:
+        if "V" in saved and isinstance(self._frame, EliminatedFrame):
             self._frame = reference_frame(self._frame)
         self._frame.resume(saved)

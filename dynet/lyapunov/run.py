@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NamedTuple
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from dynet.kernels.memory_order import copied
 from dynet.lyapunov.convergence import standard_error
 from dynet.lyapunov.engines import make_engine
 from dynet.lyapunov.problem import Engine, Problem
+from dynet.systems.compiled import TUPLES_UP_TO
 
+#: OpenBLAS with several threads on smaller matrices spends its time waiting.
+_ONE_BLAS_THREAD_UP_TO = 256
 _MOST_BLOCKS, _FEWEST_BLOCKS, _FACTORISATIONS_A_BLOCK = 200, 10, 10
 
 
@@ -87,12 +92,7 @@ class Run:
         return self.engine.state()
 
     def _bar(self, n_steps: int) -> Any:
-        """Return a progress bar: a widget in notebooks that have them, text elsewhere."""
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # a notebook without widgets is no reason to warn: text will do
-            from tqdm.auto import tqdm
-        total = self.n_transient + n_steps
-        return tqdm(total=total, disable=not self.progress, desc="Lyapunov spectrum", unit="step", leave=False)
+        return progress_bar(self.n_transient + n_steps, "Lyapunov spectrum", self.progress)
 
     def blocks(self) -> np.ndarray:
         """Return the growth (sequence, block, exponent)."""
@@ -110,6 +110,25 @@ def block_size(n_steps: int, interval: int) -> int:
     most = -(-factorisations // _MOST_BLOCKS)
     wanted = min(_FACTORISATIONS_A_BLOCK, max(factorisations // _FEWEST_BLOCKS, 1))
     return interval * max(most, wanted)
+
+
+def progress_bar(n_steps: int, title: str, shown: bool) -> Any:
+    """Return a progress bar: a widget in notebooks that have them, text elsewhere."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a notebook without widgets is no reason to warn: text will do
+        from tqdm.auto import tqdm
+    return tqdm(total=n_steps, disable=not shown, desc=title, unit="step", leave=False)
+
+
+def blas_threads(problem: Problem) -> AbstractContextManager[Any]:
+    """Return the context of a run: one BLAS thread where more of them would only wait for each other."""
+    n_sequences, n = problem.x0.shape
+    if problem.parts is not None and n <= TUPLES_UP_TO:
+        return nullcontext()
+    limits: AbstractContextManager[Any] = threadpool_limits(
+        1 if n <= _ONE_BLAS_THREAD_UP_TO or n_sequences > 1 else None
+    )
+    return limits
 
 
 def _nothing() -> None:

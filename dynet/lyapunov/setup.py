@@ -59,8 +59,9 @@ def make_problem(
     checkpoint: Any,
     time_chunks: Any,
     check: bool,
+    counted: str = "n_transient + n_steps",
 ) -> Problem:
-    """Check every argument of a spectrum and return the problem to run."""
+    """Check every argument of a spectrum and return the problem to run; ``counted`` is how errors call its steps."""
     faults = Faults()
     faults.integer("n_steps", n_steps, 1)
     faults.integer("n_transient", n_transient, 0)
@@ -81,7 +82,7 @@ def make_problem(
         faults.raise_if_any()
         assert sets is not None
         system = system.with_params(sets.of(0))
-    start, rows = start_and_inputs(faults, system, x0, inputs, n_steps + n_transient, "n_transient + n_steps")
+    start, rows = start_and_inputs(faults, system, x0, inputs, n_steps + n_transient, counted)
     if sets is not None:
         start, rows = _for_each_set(faults, sets, start, rows)
     states = None

@@ -9,7 +9,6 @@ from typing import Any, Literal
 
 import numpy as np
 import xarray as xr
-from threadpoolctl import threadpool_limits
 
 from dynet._labels import spectrum_dataset
 from dynet._validate import Faults
@@ -17,11 +16,10 @@ from dynet.kernels.namespace import to_numpy
 from dynet.lyapunov.checkpoint import Checkpoint, Identity
 from dynet.lyapunov.convergence import SEQUENCES_FOR_SCATTER, error_bars, sequence_rates
 from dynet.lyapunov.problem import Problem
-from dynet.lyapunov.run import Run, block_size
+from dynet.lyapunov.run import Run, blas_threads, block_size
 from dynet.lyapunov.setup import make_problem, require_map
 from dynet.lyapunov.time_chunks import ChunkedRun, chunks_for
 from dynet.systems.cells import HiddenLSTM
-from dynet.systems.compiled import TUPLES_UP_TO
 from dynet.systems.map import Map
 from dynet.systems.unit_names import unit_coords
 from dynet.typing import ArrayLike, Rng
@@ -32,8 +30,6 @@ REFERENCES = (
     "Benettin et al. (1980) doi:10.1007/BF02128236; Dieci & Van Vleck (1995) "
     "doi:10.1016/0168-9274(95)00033-Q; Vogt et al. (2022) doi:10.3389/fams.2022.818799"
 )
-#: OpenBLAS with several threads on smaller matrices spends its time waiting.
-_ONE_BLAS_THREAD_UP_TO = 256
 
 
 def lyapunov_spectrum(
@@ -187,23 +183,20 @@ def lyapunov_spectrum(
     # the grid depends on the arguments alone, so that runs of other networks can be compared block by block
     size = block_size(int(counts.max()) - n_transient, problem.qr_interval or 1)
     interval = min(size, *(run.engine.interval for run in runs))
-    n = problem.x0.shape[-1]
     for run in runs:
         run.engine.interval = interval
     keeper = None
     if checkpoint is not None:
         identity = Identity(problem, n_steps=n_steps, n_transient=n_transient, lengths=counts, tolerance=tolerance)
         keeper = Checkpoint(checkpoint, identity, runs)
-    uses_blas = problem.parts is None or n > TUPLES_UP_TO
-    one_thread = 1 if n <= _ONE_BLAS_THREAD_UP_TO or problem.x0.shape[0] > 1 else None
-    with threadpool_limits(one_thread) if uses_blas else nullcontext(), keeper or nullcontext():
+    with blas_threads(problem), keeper or nullcontext():
         for run, rows in zip(runs, members, strict=True):
             run.finish(int(counts[rows[0]]) - n_transient, size)
     return _label(system, problem, runs, members, {
         "n_transient": n_transient,
         "tolerance": tolerance,
-        "rng": _named_rng(rng),
-        "initial_frame": "given" if initial_frame is not None else f"random orthonormal, rng={_named_rng(rng)}",
+        "rng": named_rng(rng),
+        "initial_frame": "given" if initial_frame is not None else f"random orthonormal, rng={named_rng(rng)}",
         "check": check,
         **_alignment(runs, system.dt),
         **({} if keeper is None else keeper.attrs()),
@@ -268,7 +261,8 @@ def _part(problem: Problem, rows: np.ndarray, length: int) -> Problem:
     )
 
 
-def _named_rng(rng: Rng) -> str:
+def named_rng(rng: Rng) -> str:
+    """Return what attributes say of a source of random numbers."""
     return "default_rng(0)" if rng is None else f"default_rng({rng})" if isinstance(rng, int) else "given"
 
 

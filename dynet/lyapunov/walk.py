@@ -33,8 +33,12 @@ def make_walk(
     n_transient: int = 0,
     rng: Rng = None,
     check: bool = True,
+    counted: str = "n_transient + n_steps",
 ) -> Problem:
-    """Check the arguments of a run of ``n_transient + n_steps`` steps, as `lyapunov_spectrum` does."""
+    """Check the arguments of a run of ``n_transient + n_steps`` steps, as `lyapunov_spectrum` does.
+
+    ``counted`` is how errors call these steps.
+    """
     return make_problem(
         require_map(system),
         x0,
@@ -51,6 +55,7 @@ def make_walk(
         checkpoint=None,
         time_chunks=1,
         check=check,
+        counted=counted,
     )
 
 
@@ -61,6 +66,8 @@ def walk(problem: Problem, sequences: int | slice, first: int, n_steps: int, x: 
     vectorized systems can.
     """
     system = problem.system
+    # Jacobians that were recorded for several sequences come all at once
+    of_all = isinstance(sequences, int) and system.limits()[1] is not None
     x = problem.x0[sequences, :] if x is None else x
     rows = None if problem.inputs is None else problem.inputs[sequences, ...]
     for number in range(first, first + n_steps):
@@ -68,6 +75,8 @@ def walk(problem: Problem, sequences: int | slice, first: int, n_steps: int, x: 
         with np.errstate(over="ignore", invalid="ignore"):
             y, J = system.linearize(number * system.dt, x, u, system.params)
             y = as_array(y, x)
+            if of_all:
+                y, J = y[sequences, :], J[sequences, ...]
         _raise_if_diverged(problem, sequences, number, y)
         yield Step(number, x, as_multiplier(J, x), y)
         x = y
@@ -76,12 +85,14 @@ def walk(problem: Problem, sequences: int | slice, first: int, n_steps: int, x: 
 def settled(problem: Problem, sequences: int | slice, n_steps: int) -> Any:
     """Return the states after ``n_steps`` from the start, Jacobians aside."""
     system = problem.system
+    of_all = isinstance(sequences, int) and system.limits()[1] is not None
     x = problem.x0[sequences, :]
     rows = None if problem.inputs is None else problem.inputs[sequences, ...]
     for number in range(n_steps):
         u = x[..., :0] if rows is None else rows[..., number, :]
         with np.errstate(over="ignore", invalid="ignore"):
             x = as_array(system.step(number * system.dt, x, u, system.params), x)
+            x = x[sequences, :] if of_all else x
         _raise_if_diverged(problem, sequences, number, x)
     return x
 

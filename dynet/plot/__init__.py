@@ -3,5 +3,11 @@
 import lazy_loader as _lazy
 
 __getattr__, __dir__, __all__ = _lazy.attach(
-    __name__, submod_attrs={"running": ["convergence"], "spectra": ["spectrum"]}
+    __name__,
+    submod_attrs={
+        "propagation": ["gradient_norms", "singular_values"],
+        "running": ["convergence"],
+        "spectra": ["spectrum"],
+        "vectors": ["covariant_angles", "participation"],
+    },
 )

@@ -6,7 +6,9 @@ import_optional("torch", extra="torch", purpose="dynet.torch")
 
 from dynet.torch.adapter import from_module  # noqa: E402
 from dynet.torch.cells_adapter import from_cell  # noqa: E402
+from dynet.torch.fisher import fisher_bound  # noqa: E402
+from dynet.torch.gradients import gradient_norms  # noqa: E402
 from dynet.torch.state_dicts import from_state_dict  # noqa: E402
 from dynet.torch.vector_field import from_vector_field  # noqa: E402
 
-__all__ = ["from_cell", "from_module", "from_state_dict", "from_vector_field"]
+__all__ = ["fisher_bound", "from_cell", "from_module", "from_state_dict", "from_vector_field", "gradient_norms"]

@@ -13,10 +13,9 @@ def factored(A):
     packed = A.T.copy(order="C")
     k, n = packed.shape
     rows, pivots = np.zeros(n, np.int64), np.empty(k, A.dtype)
-    largest = factor(packed, keys_of(packed), rows, pivots, scratch(k, A.dtype))
+    factor(packed, keys_of(packed), rows, pivots, scratch(k, A.dtype))
     L, U = np.tril(packed.T, -1) + np.eye(n, k, dtype=A.dtype), np.triu(packed.T[:k])
     np.testing.assert_array_equal(pivots, np.diag(U))
-    assert largest == np.abs(U).max()
     return L, U, rows
 
 

@@ -1,0 +1,201 @@
+"""What survives finite times: singular values against the horizon, gradient norms against the steps back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import xarray as xr
+
+from dynet._validate import Faults
+from dynet.plot._axes import FAINT, axes_of, colour, named_results, tidy
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+__all__ = ["gradient_norms", "singular_values"]
+
+_MOST_LINES = 24
+_RUNS = {"sequence", "start", "end"}
+#: The band holds the middle of the runs.
+_QUANTILES = (0.1, 0.9)
+
+
+def singular_values(
+    results: xr.Dataset | Mapping[str, xr.Dataset], *, ax: Axes | None = None, per_time: bool = False
+) -> Axes:
+    """Draw log singular values of products against their horizon.
+
+    Lines are medians over sequences and windows: of one result all values, thinned out if they are many, of several
+    the largest and the smallest; the bands of these two hold 80 % of the runs.
+
+    Parameters
+    ----------
+    results : Dataset or mapping of str to Dataset
+        From `dynet.singular_values`; names of a mapping become the legend.
+    ax : matplotlib Axes, optional
+        Where to draw; a new figure if not given.
+    per_time : bool, default False
+        Divide by the duration of the horizon: the lines then tend to the Lyapunov exponents.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+
+    Raises
+    ------
+    InputError
+        If something else than singular values is given.
+
+    Notes
+    -----
+    Zero singular values cannot be drawn: their lines end.
+
+    Examples
+    --------
+    >>> import dynet
+    >>> ds = dynet.singular_values(dynet.zoo.henon(), [0.1, 0.1], 100)
+    >>> dynet.plot.singular_values(ds).get_xlabel()
+    'horizon (step)'
+    """
+    named = named_results(results, "log_singular_value", "dynet.singular_values")
+    ax = axes_of(ax)
+    for number, (name, result) in enumerate(named.items()):
+        logs = result["log_singular_value"] / (result["duration"] if per_time else 1.0)
+        n = result.sizes["index"]
+        inner: Any = (
+            np.unique(np.linspace(0, n - 1, min(n, _MOST_LINES)).round().astype(int)) if len(named) == 1 else []
+        )
+        horizons = result["horizon"].values
+        for i in sorted({0, n - 1, *inner}):
+            outer = i in (0, n - 1)
+            label = {n - 1: "smallest", 0: "largest"}.get(int(i), "") if len(named) == 1 else name if i == 0 else ""
+            shade = colour(number if len(named) > 1 else 0 if i == 0 else 1) if outer else FAINT
+            style: dict[str, Any] = {"linewidth": 1.6 if outer else 0.6, "zorder": 3 if outer else 1}
+            _curve(ax, horizons, logs.isel(index=int(i)), "horizon", shade, label, style, band=outer)
+    ax.axhline(0, color=FAINT, linewidth=0.8, zorder=0)
+    ax.set_xscale("log")
+    ax.set_xlabel("horizon (step)")
+    units = next(iter(named.values()))["duration"].attrs["units"]
+    ax.set_ylabel(f"log singular value (nat / {units})" if per_time else "log singular value (nat)")
+    ax.legend(frameon=False)
+    tidy(ax)
+    return ax
+
+
+def gradient_norms(
+    results: xr.Dataset | Mapping[str, xr.Dataset],
+    *,
+    ax: Axes | None = None,
+    parameters: str | Sequence[str] | None = None,
+    horizon: xr.Dataset | None = None,
+) -> Axes:
+    """Draw gradient norms, as powers of ten, against the steps that the gradient has gone back.
+
+    Lines are medians over sequences and times of the loss; bands hold 80 % of them.
+
+    Parameters
+    ----------
+    results : Dataset or mapping of str to Dataset
+        From `dynet.gradient_norms` or `dynet.torch.gradient_norms`; names of a mapping become the legend.
+    ax : matplotlib Axes, optional
+        Where to draw; a new figure if not given.
+    parameters : str or sequence of str, optional
+        Draw the gradients of these parameters, accumulated over the last steps, instead of those of the state (results
+        of `dynet.torch.gradient_norms`).
+    horizon : Dataset, optional
+        From `dynet.gradient_horizon`: its level is drawn, dashed, and its median.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+
+    Raises
+    ------
+    InputError
+        If something else than gradient norms is given, or they have no such parameter.
+
+    Examples
+    --------
+    >>> import dynet
+    >>> ds = dynet.gradient_norms(dynet.zoo.henon(), [0.1, 0.1], 100)
+    >>> dynet.plot.gradient_norms(ds).get_xlabel()
+    'steps before the loss'
+    """
+    named = named_results(results, "log_gradient_norm", "dynet.gradient_norms")
+    curves = _curves(named, parameters)
+    if horizon is not None:
+        named_results(horizon, "horizon", "dynet.gradient_horizon")
+    ax = axes_of(ax)
+    for number, (label, logs) in enumerate(curves.items()):
+        style: dict[str, Any] = {"linewidth": 1.6}
+        _curve(ax, logs["lag"].values, logs / np.log(10), "lag", colour(number), label, style, band=True)
+    if horizon is not None:
+        _draw_level(ax, horizon, next(iter(curves.values())))
+    ax.set_xlabel("steps before the loss" if parameters is None else "last steps that are accumulated")
+    ax.set_ylabel("log10 norm of the gradient")
+    if any(curves):
+        ax.legend(frameon=False)
+    tidy(ax)
+    return ax
+
+
+def _curves(named: dict[str, xr.Dataset], parameters: str | Sequence[str] | None) -> dict[str, xr.DataArray]:
+    """Return what is to be drawn, by label."""
+    if parameters is None:
+        return {name: result["log_gradient_norm"] for name, result in named.items()}
+    wanted = [parameters] if isinstance(parameters, str) else list(parameters)
+    curves, faults = {}, Faults()
+    for name, result in named.items():
+        known = result["parameter"].values.tolist() if "parameter" in result else []
+        for parameter in wanted:
+            if parameter not in known:
+                faults.add(
+                    "parameters", parameter, f"give some of {', '.join(known) or 'a result that has parameters'}"
+                )
+            else:
+                curves[f"{name} {parameter}".strip()] = result["log_parameter_gradient_norm"].sel(parameter=parameter)
+    faults.raise_if_any()
+    return curves
+
+
+def _curve(
+    ax: Axes,
+    x: np.ndarray,
+    logs: xr.DataArray,
+    along: str,
+    shade: str,
+    label: str,
+    style: dict[str, Any],
+    *,
+    band: bool,
+) -> None:
+    """Draw the median over runs, and the band that holds most of them."""
+    values = logs.transpose(..., along).values.reshape(-1, x.size)
+    # the lower of two: a mean of finite and infinite values is no value
+    median = np.quantile(values, 0.5, axis=0, method="inverted_cdf")
+    ax.plot(x, np.where(np.isfinite(median), median, np.nan), color=shade, label=label or None, **style)
+    if band and len(values) > 1:
+        low, high = np.quantile(values, _QUANTILES, axis=0, method="inverted_cdf")
+        drawn = np.isfinite(low) & np.isfinite(high)
+        ax.fill_between(x, low, high, where=drawn.tolist(), color=shade, alpha=0.2, linewidth=0)
+
+
+def _draw_level(ax: Axes, horizon: xr.Dataset, logs: xr.DataArray) -> None:
+    """Draw the level that counts as vanished, and after how many steps half of the runs have reached it."""
+    level = float(horizon.attrs["log_vanished"])
+    if horizon.attrs["levels_are"].startswith("relative"):
+        level += float(np.quantile(logs.isel(lag=0).values, 0.5, method="inverted_cdf"))
+    ax.axhline(level / np.log(10), color=FAINT, linewidth=0.8, linestyle="--", zorder=0)
+    ax.annotate(
+        str(horizon.attrs["level"]),
+        (1.0, level / np.log(10)),
+        xycoords=("axes fraction", "data"),
+        ha="right",
+        va="bottom",
+        color=FAINT,
+    )
+    median = float(horizon["median"].sel(fate="vanishing"))
+    if np.isfinite(median):
+        ax.axvline(median, color=FAINT, linewidth=0.8, linestyle=":", zorder=0)
