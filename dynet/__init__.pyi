@@ -6,7 +6,7 @@ from .systems.flow import Flow as Flow
 from .systems.difference import finite_difference as finite_difference
 from .systems.check import check_jacobian as check_jacobian
 from .systems.trajectory import simulate as simulate
-from .systems import networks as networks, zoo as zoo
+from .systems import networks as networks, theory as theory, zoo as zoo
 
 # exponents
 from .lyapunov.spectrum import lyapunov_spectrum as lyapunov_spectrum

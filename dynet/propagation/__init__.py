@@ -1,0 +1,1 @@
+"""What survives finite times: signals, gradients, transients."""

@@ -1,0 +1,78 @@
+"""Averages of tanh over Gaussian states: what mean-field equations of random networks are made of."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+#: The normal density beyond it is zero to rounding.
+_REACH = 13.0
+
+
+def quadrature(variance: float, *, fineness: float = 37.0) -> tuple[np.ndarray, np.ndarray]:
+    """Return nodes and weights of averages of tanh (or log cosh) of a Gaussian state of that variance.
+
+    Sums over equal steps converge like ``exp(-2 pi y / step)``, with y the distance of the poles of tanh from the
+    real line: ``fineness`` is that exponent.
+    """
+    distance = np.pi / 2 / max(np.sqrt(variance), 0.5)
+    count = int(np.ceil(_REACH * fineness / (2 * np.pi * distance)))
+    z = np.linspace(-_REACH, _REACH, 2 * count + 1)
+    weights = np.exp(-(z**2) / 2)
+    return np.sqrt(variance) * z, weights / weights.sum()
+
+
+def mean_square(variance: float) -> float:
+    """Return E tanh(x)^2."""
+    x, w = quadrature(variance)
+    return float(w @ np.tanh(x) ** 2)
+
+
+def mean_slope(variance: float) -> float:
+    """Return E tanh'(x)."""
+    return 1.0 - mean_square(variance)
+
+
+def mean_square_slope(variance: float) -> float:
+    """Return E tanh'(x)^2."""
+    x, w = quadrature(variance)
+    return float(w @ np.cosh(x) ** -4.0)
+
+
+class Correlations(NamedTuple):
+    """E tanh(x) tanh(y) of two states of equal variance as a power series in their correlation.
+
+    ``powers[j]`` belongs to the power 2 j + 1 (tanh is odd). They are positive and sum to E tanh(x)^2.
+    """
+
+    variance: float
+    powers: np.ndarray
+
+    def of_rates(self, c: np.ndarray) -> np.ndarray:
+        """Return E tanh(x) tanh(y) at correlations ``c``."""
+        product: np.ndarray = c * np.polynomial.polynomial.polyval(c**2, self.powers)
+        return product
+
+    def of_slopes(self, c: np.ndarray) -> np.ndarray:
+        """Return E tanh'(x) tanh'(y): by Price's theorem the derivative with respect to the covariance."""
+        orders = 2 * np.arange(self.powers.size) + 1
+        product: np.ndarray = np.polynomial.polynomial.polyval(c**2, orders * self.powers) / self.variance
+        return product
+
+
+def correlations(variance: float) -> Correlations:
+    """Return the series of Mehler's formula: squares of the Hermite coefficients of tanh."""
+    x, w = quadrature(variance, fineness=90.0)
+    z = x / np.sqrt(variance)
+    count = 40 + int(75 * variance)
+    # Hermite polynomials of unit norm times exp(-z^2 / 4), which keeps them of the order of one
+    root = np.sqrt(w)
+    lower, upper = root, z * root
+    weighted = np.tanh(x) * root
+    powers = np.empty(count)
+    for j in range(count):
+        powers[j] = (weighted @ upper) ** 2
+        for order in (2 * j + 2, 2 * j + 3):
+            lower, upper = upper, (z * upper - np.sqrt(order - 1) * lower) / np.sqrt(order)
+    return Correlations(variance, powers)
