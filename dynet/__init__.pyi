@@ -19,6 +19,21 @@ from .lyapunov.dimension import (
 from .lyapunov.comparison import compare as compare
 from .lyapunov.table import summary as summary
 
+# propagation
+from .propagation.normality import non_normality as non_normality
+from .propagation.pseudospectra import pseudospectrum as pseudospectrum
+from .propagation.state_statistics import (
+    autocorrelation_time as autocorrelation_time,
+    participation_ratio as participation_ratio,
+)
+from .systems.closed_loop import close_loop as close_loop
+from .propagation.driven import echo_state as echo_state
+from .propagation.gain_response import input_gain as input_gain, variance_components as variance_components
+from .propagation.two_trajectories import (
+    perturbation_retention as perturbation_retention,
+    two_trajectory_exponent as two_trajectory_exponent,
+)
+
 # files and pictures
 from .io import load as load, save as save
 from . import plot as plot

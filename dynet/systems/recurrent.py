@@ -9,7 +9,7 @@ import numpy as np
 from dynet.errors import InputError
 from dynet.kernels.namespace import namespace
 from dynet.systems.cells import Cell, Elman, HiddenLSTM, Weights
-from dynet.systems.operators import Affine, Layers, Operator
+from dynet.systems.operators import Affine, InputPath, Layers, Operator
 from dynet.typing import Array
 
 #: entries of a matrix from which on a pass over it is a matter of memory, not of arithmetic
@@ -92,6 +92,18 @@ class Recurrence:
             return y, states[0]
         return y, Layers(tuple(states), tuple(inputs), self.rows, cascade=not self.flow)
 
+    def input_jacobian(self, x: Array, u: Array, p: tuple[Weights, ...]) -> Operator:
+        """Return the derivative of the next state of a map with respect to the input."""
+        below, memories = self._split_input(u)
+        blocks: list[Operator] = []
+        for layer, (cell, parts, w) in enumerate(zip(self.cells, self.rows, p, strict=True)):
+            old = tuple(x[..., part] for part in parts)
+            read = below if memories is None else _join(below, memories[layer])
+            new, kept = cell.forward(read, old, w)
+            blocks.append(self._scaled(cell.input_jacobian(w, kept), square=False))
+            below = new[0] if self.rate == 1 else (1 - self.rate) * old[0] + self.rate * new[0]
+        return InputPath(tuple(blocks), self.rows)
+
     def _scaled(self, J: Operator, *, square: bool) -> Operator:
         if self.flow:
             return Affine(-self.rate if square else 0.0, self.rate, J)
@@ -127,6 +139,10 @@ class RecurrentStep:
 
     def __call__(self, t: float, x: Array, u: Array, p: tuple[Weights, ...]) -> Array:
         return self.recurrence.evaluate(x, u, p, False)[0]
+
+    def input_jacobian(self, t: float, x: Array, u: Array, p: tuple[Weights, ...]) -> Operator:
+        """Return the derivative with respect to the input."""
+        return self.recurrence.input_jacobian(x, u, p)
 
     def n_channels(self, p: tuple[Weights, ...]) -> int:
         """Return the width of the input that the first layer reads."""

@@ -45,6 +45,11 @@ class UntiedStep:
     def __call__(self, t: float, x: Array, u: Array, p: UntiedWeights) -> Any:
         return self._forward(t, x, u, p)[0]
 
+    def input_jacobian(self, t: float, x: Array, u: Array, p: UntiedWeights) -> Operator:
+        """Return the derivative with respect to the input."""
+        _, w, kept = self._forward(t, x, u, p)
+        return Affine(0.0, self.delta, self.cell.input_jacobian(w, kept))
+
     def n_channels(self, p: UntiedWeights) -> int:
         """Return the width of the input that the network reads."""
         return 0 if p.W_xh is None else int(p.W_xh.shape[-1])
