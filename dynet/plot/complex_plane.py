@@ -59,7 +59,13 @@ def eigenvalues(
         values = result["eigenvalue"].values.ravel()
         size = 3.5 if values.size > 60 else 6.0
         ax.plot(
-            values.real, values.imag, ".", markersize=size, color=colour(number), label=name or None, zorder=2 - number / 99
+            values.real,
+            values.imag,
+            ".",
+            markersize=size,
+            color=colour(number),
+            label=name or None,
+            zorder=2 - number / 99,
         )
     if boundary == "circle":
         _draw_circle(ax)
@@ -110,9 +116,9 @@ def pseudospectrum(
     single = len(named) == 1
     ax = axes_of(ax, width=_SIZE + (0.8 if single else 0.0), height=_SIZE)
     for number, (name, result) in enumerate(named.items()):
-        logs = np.log10(result["smallest_singular_value"].transpose("imaginary", "real").values)
+        logs = np.log10(result["smallest_singular_value"].transpose("imaginary_part", "real_part").values)
         levels = _levels(logs)
-        real, imaginary = result["real"].values, result["imaginary"].values
+        real, imaginary = result["real_part"].values, result["imaginary_part"].values
         if single:
             lines = ax.contour(real, imaginary, logs, levels, cmap=colormaps["viridis"], linewidths=1.2)
             if len(levels) > 1:

@@ -1,4 +1,4 @@
-"""Echo states: do many starts under a common input forget where they came from?"""
+"""Echo states: whether many starts under a common input forget where they came from."""
 
 from __future__ import annotations
 
@@ -115,7 +115,8 @@ def echo_state(
     system = require_map(system)
     faults = Faults()
     faults.integer("n_transient", n_transient, 0)
-    if x0 is None or np.ndim(x0) < 2:
+    several = x0 is not None and np.ndim(x0) == 2
+    if not several:
         faults.integer("n_starts", n_starts, 2)
     faults.positive("spread", spread)
     if not (is_number(tolerance) and 0 < tolerance < 1):
@@ -151,7 +152,7 @@ def echo_state(
     ]
     return _labelled(system, spreads, evidence, {
         "n_starts": len(starts),
-        "spread": float(spread) if np.ndim(x0) < 2 else None,
+        "spread": None if several else float(spread),
         "tolerance": float(tolerance),
         "n_steps": n_steps,
         "n_transient": n_transient,

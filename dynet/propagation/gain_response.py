@@ -10,7 +10,7 @@ import xarray as xr
 from dynet._labels import EXPONENT_UNITS, dataset
 from dynet._validate import Faults
 from dynet.kernels.namespace import namespace
-from dynet.lyapunov.convergence import error_bars
+from dynet.lyapunov.convergence import sequence_rates
 from dynet.lyapunov.dimension import require_leading
 from dynet.lyapunov.spectrum import lyapunov_spectrum
 from dynet.systems.map import Map
@@ -148,9 +148,9 @@ def variance_components(spectrum: xr.Dataset) -> xr.Dataset:
     -------
     Dataset
         ``between_variance(exponent)`` of the exponents of sequences; ``within_variance(exponent)``, what the growth
-        within sequences lets expect (the mean square of their standard errors); ``ratio(exponent)``, near one if
-        the inputs make no difference beyond the length of the run, and its ``standard_error(exponent)``. Exponents below
-        resolution have no variance: 0, and the ratio 1.
+        within sequences lets expect of them (by the scatter of the means of about ``sqrt(blocks)`` stretches of
+        each); ``ratio(exponent)``, near one if the inputs make no difference beyond the length of the run, and its
+        ``standard_error(exponent)``. Exponents below resolution have no variance: 0, and the ratio 1.
 
     Raises
     ------
@@ -167,23 +167,27 @@ def variance_components(spectrum: xr.Dataset) -> xr.Dataset:
     True
     """
     require_leading(spectrum)
-    rates = spectrum["sequence_exponent"].values
-    S = rates.shape[0]
-    if S < 2:
-        faults = Faults()
-        faults.say("spectrum has one sequence: give several, with inputs of their own")
-        faults.raise_if_any()
     growth, durations = spectrum["growth"].values, spectrum["duration"].values
-    errors = np.stack([error_bars(growth[[s]], durations[[s]])[0] for s in range(S)])
-    finite = np.isfinite(rates).all(axis=0)
-    between = np.where(finite, np.where(finite, rates, 0.0).var(axis=0, ddof=1), 0.0)
-    within = np.where(finite, (np.where(finite, errors, 0.0) ** 2).mean(axis=0), 0.0)
+    S, B = durations.shape
+    faults = Faults()
+    if S < 2:
+        faults.say("spectrum has one sequence: give several, with inputs of their own")
+    if B < 2 or np.isnan(growth).any():
+        faults.say("spectrum: give sequences of one length, of at least two blocks")
+    faults.raise_if_any()
+    stretches = max(int(np.sqrt(B)), 2)
+    groups = np.array_split(np.arange(B), stretches)
+    finite = np.isfinite(growth).all(axis=(0, 1))
+    growth = np.where(finite, growth, 0.0)
+    means = np.stack([sequence_rates(growth[:, group], durations[:, group]) for group in groups], axis=1)
+    between = sequence_rates(growth, durations).var(axis=0, ddof=1)
+    within = means.var(axis=1, ddof=1).mean(axis=0) / stretches
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = np.where(within > 0, between / within, np.where(between > 0, np.inf, 1.0))
-    # chi-squared, of S - 1 degrees above and, at least, as many of each sequence below
-    error = np.where(finite, ratio * np.sqrt(2 / (S - 1)), 0.0)
+    # of a ratio of two variances with so many degrees of freedom
+    error = np.where(finite, ratio * np.sqrt(2 / (S - 1) + 2 / (S * (stretches - 1))), 0.0)
     rate = EXPONENT_UNITS.format(time_unit=spectrum.attrs["time_unit"])
-    variables = {
+    variables: dict[str, tuple[tuple[str, ...], Any, str, str]] = {
         "between_variance": (("exponent",), between, "variance of the exponents of sequences", f"({rate})^2"),
         "within_variance": (("exponent",), within, "variance expected from growth within sequences", f"({rate})^2"),
         "ratio": (("exponent",), ratio, "variance between over variance within", "1"),

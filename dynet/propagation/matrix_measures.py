@@ -81,9 +81,10 @@ def log_power_norms(A: np.ndarray, n_powers: int) -> np.ndarray:
 
 
 def kreiss_bound(T: np.ndarray) -> float:
-    """Return a lower bound of ``sup_k ||A^k||``, by Kreiss' theorem, from the Schur form; inf if eigenvalues lie outside.
+    """Return a lower bound of ``sup_k ||A^k||`` from the Schur form, by Kreiss' theorem.
 
-    ``(|z| - 1) / sigma_min(z I - A)`` is one for every z outside the unit circle; the best of some hundred is returned.
+    ``(|z| - 1) / sigma_min(z I - A)`` is one for every z outside the unit circle; the best of some hundred is returned,
+    infinity if an eigenvalue lies outside.
     """
     moduli = np.abs(np.diagonal(T))
     if moduli.max() > 1 + T.shape[0] * np.finfo(float).eps:

@@ -127,7 +127,7 @@ def non_normality(
     rows = [_measures(A, int(n_powers)) for A in bar]
     columns = {name: np.stack([row[name] for row in rows]) for name in rows[0]}
     n = matrices[0].shape[0]
-    variables = {
+    variables: dict[str, tuple[tuple[str, ...], Any, str, str]] = {
         name: (dims, columns[name], long_name, units)
         for name, dims, long_name, units in (
             ("eigenvalue", ("time", "index"), "eigenvalue, by falling modulus", "1"),

@@ -51,8 +51,8 @@ def pseudospectrum(
     Returns
     -------
     Dataset
-        ``smallest_singular_value(imaginary, real)`` and ``eigenvalue(index)``. Values below ``attrs["resolution"]``,
-        what rounding leaves of A, are set to it.
+        ``smallest_singular_value(imaginary_part, real_part)`` and ``eigenvalue(index)``. Values below
+        ``attrs["resolution"]``, what rounding leaves of A, are set to it.
 
     Raises
     ------
@@ -67,7 +67,7 @@ def pseudospectrum(
     --------
     >>> import dynet, numpy as np
     >>> ds = dynet.pseudospectrum(np.diag([1.0, -1.0]), region=(0, 3, 0, 1), n_points=4)
-    >>> float(ds.smallest_singular_value.sel(imaginary=0, real=3).round(6))
+    >>> float(ds.smallest_singular_value.sel(imaginary_part=0, real_part=3).round(6))
     2.0
     """
     faults = Faults()
@@ -100,14 +100,14 @@ def pseudospectrum(
     order = np.argsort(-np.abs(eigenvalues), kind="stable")
     variables = {
         "smallest_singular_value": (
-            ("imaginary", "real"),
+            ("imaginary_part", "real_part"),
             np.maximum(grid, resolution),
             "smallest singular value of z I - A",
             "1",
         ),
         "eigenvalue": (("index",), eigenvalues[order], "eigenvalue, by falling modulus", "1"),
     }
-    return dataset(variables, {"imaginary": imaginary, "real": real, "index": np.arange(1, n + 1)}, {
+    return dataset(variables, {"imaginary_part": imaginary, "real_part": real, "index": np.arange(1, n + 1)}, {
         "title": "Pseudospectrum",
         "method": "Schur form, inverse Lanczos iteration",
         "references": "Trefethen (1999) doi:10.1017/S0962492900002932",

@@ -8,7 +8,8 @@ import numpy as np
 import xarray as xr
 
 from dynet._labels import EXPONENT_UNITS, dataset
-from dynet._validate import Faults, is_number
+from dynet._validate import Faults
+from dynet.errors import DivergenceError
 from dynet.kernels.namespace import machine_epsilon, move_like, namespace, to_numpy
 from dynet.lyapunov.convergence import error_bars, sequence_rates
 from dynet.lyapunov.problem import Problem
@@ -77,7 +78,7 @@ def two_trajectory_exponent(
     InputError
         If an argument cannot be used.
     DivergenceError
-        If a state stops being finite.
+        If a state stops being finite, or grows until rounding leaves nothing of the separation.
 
     References
     ----------
@@ -157,6 +158,7 @@ def _grown(
         if not is_end and done % interval != 0:
             continue
         distance = _distance(xp, x, y)
+        _raise_unless_apart(problem, number, held, distance, separation)
         with np.errstate(divide="ignore"):
             total += np.log(to_numpy(distance / held).astype(np.float64))
         met = distance == 0
@@ -173,7 +175,22 @@ def _grown(
 
 
 def _distance(xp: Any, x: Any, y: Any) -> Any:
-    return xp.sqrt(xp.sum((y - x) ** 2, axis=-1))
+    with np.errstate(over="ignore"):
+        return xp.sqrt(xp.sum((y - x) ** 2, axis=-1))
+
+
+def _raise_unless_apart(problem: Problem, number: int, held: Any, distance: Any, separation: float) -> None:
+    """Raise if the states are so large that their distance overflows, or was lost to rounding when it was set."""
+    before, after = to_numpy(held), to_numpy(distance)
+    bad = ~np.isfinite(after) | (before < separation / 2)
+    if bad.any():
+        s = int(np.argmax(bad))
+        raise DivergenceError(
+            f"the states of sequence {problem.numbers[s]} have grown by step {number} until nothing is left of "
+            f"separation={separation:g} beside them: give a larger one, or start inside the basin of an attractor",
+            step=number,
+            sequence=problem.numbers[s],
+        )
 
 
 def perturbation_retention(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -38,7 +38,8 @@ def close_loop(
     system : Map
         The driven system, its input not bound.
     readout : array (m, n) or callable
-        Readout weights, ``u = readout x + offset``; or a function ``readout(x) -> u`` of a state.
+        Readout weights, ``u = readout x + offset``; or a function ``readout(x) -> u`` of a state (n,), of states
+        (..., n) if the system is vectorized, as the networks of dynet are. So is its derivative.
     offset : array (m,), optional
         Added to linear readouts.
     jac_readout : callable or "finite_difference", optional

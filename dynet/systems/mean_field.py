@@ -19,7 +19,7 @@ from scipy.linalg import eigh_tridiagonal
 from scipy.optimize import brentq
 
 from dynet.errors import ConvergenceError
-from dynet.systems.gaussian import correlations, mean_slope, mean_square, mean_square_slope, quadrature
+from dynet.systems.gaussian import correlations, mean_square, mean_square_slope, quadrature
 
 _TOLERANCE = 1e-13
 _MOST_ITERATIONS = 5_000
@@ -147,9 +147,7 @@ def _largest_multiplier(q: np.ndarray, delta: float) -> float:
     def excess(mu: float) -> float:
         neighbours = np.full(last, a * mu)
         neighbours[0] *= np.sqrt(2)
-        (top,) = eigh_tridiagonal(
-            delta**2 * q, neighbours, eigvals_only=True, select="i", select_range=(last, last)
-        )
+        (top,) = eigh_tridiagonal(delta**2 * q, neighbours, eigvals_only=True, select="i", select_range=(last, last))
         return float(top - mu**2 - a**2)
 
     lower = max(a, np.sqrt(max(delta**2 * q[0] - a**2, 0.0)))
