@@ -16,7 +16,7 @@ from dynet.lyapunov.setup import require_map
 from dynet.lyapunov.spectrum import lyapunov_spectrum
 from dynet.lyapunov.walk import make_walk
 from dynet.propagation.many_starts import Spread, spread_of
-from dynet.systems.arguments import n_units
+from dynet.systems.arguments import encoded, n_units
 from dynet.systems.map import Map
 from dynet.typing import ArrayLike, Rng
 
@@ -112,8 +112,12 @@ def echo_state(
     >>> str(ds.verdict.values[0]), float(ds.rate[0].round(4))  # ln 0.5
     ('converges', -0.6931)
     """
-    system = require_map(system)
+    system, inputs = encoded(require_map(system), inputs)
     faults = Faults()
+    if hasattr(system.step, "freeze"):
+        faults.say(
+            "system: the hidden state of an LSTM at the memories of one trajectory has no other starts: give all of it"
+        )
     faults.integer("n_transient", n_transient, 0)
     several = x0 is not None and np.ndim(x0) == 2
     if not several:

@@ -12,7 +12,9 @@ from dynet._validate import Faults
 from dynet.kernels.namespace import namespace
 from dynet.lyapunov.convergence import sequence_rates
 from dynet.lyapunov.dimension import require_leading
+from dynet.lyapunov.setup import require_map
 from dynet.lyapunov.spectrum import lyapunov_spectrum
+from dynet.systems.arguments import encoded
 from dynet.systems.map import Map
 from dynet.typing import ArrayLike, Rng
 
@@ -83,6 +85,7 @@ def input_gain(
     >>> (ds.lyapunov_exponent.sel(exponent=1) > 0).values
     array([ True, False])
     """
+    system, inputs = encoded(require_map(system), inputs)
     faults = Faults()
     factors = faults.real_array("gains", gains, finite=True)
     if factors.ndim != 1 or factors.size == 0:
@@ -100,7 +103,7 @@ def input_gain(
     if n_steps < 1:
         faults.say(f"inputs has {series.shape[-2]} rows: give more than n_transient = {n_transient}")
     faults.raise_if_any()
-    if x0 is None and isinstance(system, Map) and system.like is not None:
+    if x0 is None and system.like is not None:
         x0 = namespace(system.like).zeros_like(system.like)
     from tqdm.auto import tqdm
 

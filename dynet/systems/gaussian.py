@@ -61,18 +61,23 @@ class Correlations(NamedTuple):
         return product
 
 
-def correlations(variance: float) -> Correlations:
-    """Return the series of Mehler's formula: squares of the Hermite coefficients of tanh."""
-    x, w = quadrature(variance, fineness=90.0)
-    z = x / np.sqrt(variance)
-    count = 40 + int(75 * variance)
-    # Hermite polynomials of unit norm times exp(-z^2 / 4), which keeps them of the order of one
-    root = np.sqrt(w)
-    lower, upper = root, z * root
-    weighted = np.tanh(x) * root
-    powers = np.empty(count)
-    for j in range(count):
-        powers[j] = (weighted @ upper) ** 2
-        for order in (2 * j + 2, 2 * j + 3):
-            lower, upper = upper, (z * upper - np.sqrt(order - 1) * lower) / np.sqrt(order)
-    return Correlations(variance, powers)
+class HermiteTable:
+    """Hermite polynomials on nodes that resolve all variances up to a largest one."""
+
+    def __init__(self, largest: float) -> None:
+        self.largest = largest
+        x, w = quadrature(largest, fineness=90.0)
+        self.z = x / np.sqrt(largest)
+        count = 40 + int(75 * largest)
+        # of unit norm, times the root of the density and of the weight, which keeps them of the order of one
+        root = np.sqrt(w)
+        lower, upper = root, self.z * root
+        self.rows = np.empty((count, x.size))
+        for j in range(count):
+            self.rows[j] = upper * root
+            for order in (2 * j + 2, 2 * j + 3):
+                lower, upper = upper, (self.z * upper - np.sqrt(order - 1) * lower) / np.sqrt(order)
+
+    def correlations(self, variance: float) -> Correlations:
+        """Return the series of Mehler's formula: squares of the Hermite coefficients of tanh."""
+        return Correlations(variance, (self.rows @ np.tanh(np.sqrt(variance) * self.z)) ** 2)

@@ -19,7 +19,7 @@ from scipy.linalg import eigh_tridiagonal
 from scipy.optimize import brentq
 
 from dynet.errors import ConvergenceError
-from dynet.systems.gaussian import correlations, mean_square, mean_square_slope, quadrature
+from dynet.systems.gaussian import HermiteTable, mean_square, mean_square_slope, quadrature
 
 _TOLERANCE = 1e-13
 _MOST_ITERATIONS = 5_000
@@ -35,13 +35,13 @@ class Solution(NamedTuple):
     residual: float
 
 
-def solve(g: float, sigma: float, delta: float, *, fresh: bool) -> Solution:
+def solve(g: float, sigma: float, delta: float, *, untied: bool) -> Solution:
     """Return the solution for gain g, input of standard deviation sigma a unit, leak delta."""
     a = 1.0 - delta
-    if sigma == 0 and (white_gain(g, delta) if fresh else g) <= 1:
-        exponent = 0.5 * np.log(a**2 + (delta * g) ** 2) if fresh else np.log(a + delta * g)
+    if sigma == 0 and (white_gain(g, delta) if untied else g) <= 1:
+        exponent = 0.5 * np.log(a**2 + (delta * g) ** 2) if untied else np.log(a + delta * g)
         return Solution(0.0, float(exponent), mean_exponent(0.0, g, delta), 0.0)
-    if fresh or a == 0:
+    if untied or a == 0:
         variance = white_variance(g, sigma, delta)
         exponent = 0.5 * np.log(a**2 + (delta * g) ** 2 * mean_square_slope(variance))
         residual = abs(delta / (2 - delta) * (g**2 * mean_square(variance) + sigma**2) - variance)
@@ -88,11 +88,11 @@ def mean_exponent(variance: float, g: float, delta: float) -> float:
 
 
 def _coloured(g: float, sigma: float, delta: float) -> tuple[float, float, float]:
-    """Return variance, exponent and residual with fixed weights and a leak, over as many lags as it takes."""
+    """Return variance, exponent and residual with tied weights and a leak, over as many lags as it takes."""
     n_lags = _FEWEST_LAGS
     while True:
         covariance, residual = _self_consistent(g, sigma, delta, n_lags)
-        series = correlations(covariance[0])
+        series = HermiteTable(covariance[0]).correlations(covariance[0])
         correlation = np.clip(covariance / covariance[0], -1.0, 1.0)
         if abs(correlation[-1]) < 1e-9:
             break
@@ -119,10 +119,13 @@ def _self_consistent(g: float, sigma: float, delta: float, n_lags: int) -> tuple
 
     start = white_variance(g, sigma, delta) if sigma or white_gain(g, delta) > 1 else 1.0
     covariance = filtered(np.full(n_lags + 1, start * (2 - delta) / delta))
+    table = HermiteTable(float(covariance[0]))
     change = np.inf
     for _ in range(_MOST_ITERATIONS):
         variance = covariance[0]
-        drive = g**2 * correlations(variance).of_rates(np.clip(covariance / variance, -1.0, 1.0))
+        if variance > table.largest:
+            table = HermiteTable(1.2 * variance)
+        drive = g**2 * table.correlations(variance).of_rates(np.clip(covariance / variance, -1.0, 1.0))
         drive[0] = g**2 * mean_square(variance)
         spectrum = np.fft.rfft(np.concatenate([drive, drive[-2:0:-1]])).real
         new = filtered(spectrum + sigma**2)

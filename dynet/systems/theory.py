@@ -30,7 +30,7 @@ def mean_field(
     sigma: ArrayLike = 0.0,
     delta: float = 1.0,
     *,
-    weights: Literal["fixed", "fresh"] = "fixed",
+    weights: Literal["tied", "untied"] = "tied",
 ) -> xr.Dataset:
     r"""Return the exponents of ``x' = (1 - delta) x + delta (J tanh(x) + u)`` in the limit of many units.
 
@@ -47,7 +47,7 @@ def mean_field(
         Standard deviation of the input, at least 0.
     delta : float, default 1.0
         Leak, in (0, 1].
-    weights : {"fixed", "fresh"}
+    weights : {"tied", "untied"}
         One J for all steps, or a new one for every step (`networks.random_tanh` with ``untied=True``).
 
     Returns
@@ -61,12 +61,12 @@ def mean_field(
     InputError
         If an argument is out of range.
     ConvergenceError
-        If the equations of a leaky network with fixed weights do not settle, close to its transition.
+        If the equations of a leaky network with tied weights do not settle, close to its transition.
 
     Notes
     -----
     All of it is exact for n -> inf. Closed forms (scalar equations, solved to rounding) are those of delta = 1, of
-    fresh weights, and of states at rest (sigma = 0, g <= 1). With a leak and fixed weights the states are
+    untied weights, and of states at rest (sigma = 0, g <= 1). With a leak and tied weights the states are
     correlated in time: their covariance is iterated over lags until it is its own consequence, and the exponent is
     the largest solution of an equation of perturbations over all lags. Errors are then near 1e-10. Networks of finite
     size differ by the order of 1 / n.
@@ -86,11 +86,11 @@ def mean_field(
     gains = _numbers(faults, "g", g, above=True)
     strengths = _numbers(faults, "sigma", sigma)
     _leak(faults, delta)
-    faults.choice("weights", weights, ("fixed", "fresh"))
+    faults.choice("weights", weights, ("tied", "untied"))
     faults.raise_if_any()
-    fresh = weights == "fresh"
+    untied = weights == "untied"
     table = np.array(
-        [[solve(float(one), float(strength), float(delta), fresh=fresh) for strength in np.atleast_1d(strengths)]
+        [[solve(float(one), float(strength), float(delta), untied=untied) for strength in np.atleast_1d(strengths)]
          for one in np.atleast_1d(gains)]
     )  # fmt: skip
     variance, exponent, mean, residual = np.moveaxis(table, -1, 0)
@@ -102,7 +102,7 @@ def mean_field(
         "variance": (dims, variance.reshape(shape), "variance of the states", "1"),
         "residual": (dims, residual.reshape(shape), "what the mean-field equations leave", "1"),
     }
-    closed = delta == 1 or fresh
+    closed = delta == 1 or untied
     return dataset(variables, {"g": gains, "sigma": strengths}, {
         "title": "Mean field of a random tanh network",
         "method": "scalar equations" if closed else "covariance over lags, equation of perturbations",
@@ -114,7 +114,7 @@ def mean_field(
     })  # fmt: skip
 
 
-def transition(g: ArrayLike, delta: float = 1.0, *, weights: Literal["fixed", "fresh"] = "fixed") -> xr.Dataset:
+def transition(g: ArrayLike, delta: float = 1.0, *, weights: Literal["tied", "untied"] = "tied") -> xr.Dataset:
     """Return the input strength at which the largest exponent of a random network is zero.
 
     Below it the network is chaotic, above it inputs alone decide the states. The other line that is asked for, spectral
@@ -126,7 +126,7 @@ def transition(g: ArrayLike, delta: float = 1.0, *, weights: Literal["fixed", "f
         Gain of the weights, above 0.
     delta : float, default 1.0
         Leak, in (0, 1].
-    weights : {"fixed", "fresh"}
+    weights : {"tied", "untied"}
         See `mean_field`.
 
     Returns
@@ -153,9 +153,9 @@ def transition(g: ArrayLike, delta: float = 1.0, *, weights: Literal["fixed", "f
     faults = Faults()
     gains = _numbers(faults, "g", g, above=True)
     _leak(faults, delta)
-    faults.choice("weights", weights, ("fixed", "fresh"))
+    faults.choice("weights", weights, ("tied", "untied"))
     faults.raise_if_any()
-    roots = [_critical(float(one), float(delta), weights == "fresh") for one in np.atleast_1d(gains)]
+    roots = [_critical(float(one), float(delta), weights == "untied") for one in np.atleast_1d(gains)]
     sigma, residual = np.array(roots).T.reshape(2, *gains.shape)
     dims = ("g",) * gains.ndim
     variables = {
@@ -172,13 +172,13 @@ def transition(g: ArrayLike, delta: float = 1.0, *, weights: Literal["fixed", "f
     })  # fmt: skip
 
 
-def _critical(g: float, delta: float, fresh: bool) -> tuple[float, float]:
+def _critical(g: float, delta: float, untied: bool) -> tuple[float, float]:
     """Return the critical input and the exponent that is left there."""
-    if (white_gain(g, delta) if fresh else g) <= 1:
+    if (white_gain(g, delta) if untied else g) <= 1:
         return 0.0, 0.0
 
     def exponent(sigma: float) -> float:
-        return solve(g, sigma, delta, fresh=fresh).exponent
+        return solve(g, sigma, delta, untied=untied).exponent
 
     upper = g
     while exponent(upper) > 0:

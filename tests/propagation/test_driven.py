@@ -110,6 +110,28 @@ def test_one_by_one_is_the_same_as_all_at_once():
     np.testing.assert_allclose(both[0].distance[0], np.sqrt(np.mean(pairs, axis=0)), rtol=1e-9, atol=1e-13)
 
 
+def test_models_that_encode_their_inputs_read_tokens():
+    torch = pytest.importorskip("torch")
+    torch.manual_seed(0)
+    embedding, rnn = torch.nn.Embedding(5, 3), torch.nn.RNN(3, 4, batch_first=True)
+    tokens = np.random.default_rng(0).integers(0, 5, (2, 80))
+    model = dynet.torch.from_module(rnn, encode=embedding, dtype="float64")
+    plain = dynet.torch.from_module(rnn, dtype="float64")
+    rows = embedding(torch.as_tensor(tokens)).detach().double()
+    for one, other in (
+        (dynet.echo_state(model, tokens, n_starts=3), dynet.echo_state(plain, rows, n_starts=3)),
+        (dynet.input_gain(model, tokens, [0.5]), dynet.input_gain(plain, rows, [0.5])),
+    ):
+        assert one.sizes["sequence"] == 2
+        np.testing.assert_allclose(one.lyapunov_exponent, other.lyapunov_exponent, rtol=1e-6)
+
+
+def test_frozen_memories_have_one_trajectory():
+    hidden = dynet.networks.lstm(np.ones((4, 1)), np.ones((4, 1)), state="hidden")
+    with pytest.raises(dynet.InputError, match="memories"):
+        dynet.echo_state(hidden, np.zeros((10, 1)))
+
+
 def test_divergence_names_the_start():
     cubic = dynet.Map(lambda t, x, u, p: x**3 + u, lambda t, x, u, p: np.diag(3 * x**2), like=np.zeros(1))
     with pytest.raises(dynet.DivergenceError) as caught, np.errstate(over="ignore"):
