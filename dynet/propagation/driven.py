@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import xarray as xr
 from scipy.sparse.csgraph import connected_components
+from scipy.spatial.distance import cdist
 
 from dynet._labels import dataset
 from dynet._validate import Faults, is_number
@@ -239,8 +240,7 @@ def _rate(rms: np.ndarray, n_transient: int, floor: float, dt: float) -> tuple[f
 
 def _groups(states: np.ndarray, distance: float) -> int:
     """Return into how many groups states fall when those closer than ``distance`` belong together."""
-    squares = ((states[:, None] - states) ** 2).sum(axis=-1)
-    return int(connected_components(squares <= (2 * distance) ** 2)[0])
+    return int(connected_components(cdist(states, states) <= 2 * distance)[0])
 
 
 def _between(spreads: list[Spread]) -> np.ndarray:

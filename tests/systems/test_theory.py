@@ -1,11 +1,14 @@
 """Mean field against reference numbers, direct quadrature and simulated networks; random matrices against samples."""
 
+import pickle
+
 import mpmath
 import numpy as np
 import pytest
 
 import dynet
 from dynet.systems import gaussian
+from dynet.systems.fingerprint import fingerprint
 
 theory = dynet.theory
 
@@ -160,6 +163,18 @@ def test_untied_weights_are_a_function_of_the_step_alone():
     assert dynet.check_jacobian(net, x, t=7.0) < 1e-8
     batch = np.stack([x, -x, x**2])
     np.testing.assert_allclose(net.step(2.0, batch, x[:0], net.params)[1], net.step(2.0, -x, x[:0], net.params))
+
+
+def test_untied_networks_pickle_and_are_told_apart():
+    systems = [
+        dynet.networks.random_tanh(4, g, delta, untied=True, rng=rng)
+        for g, delta, rng in ((1.0, 0.5, 0), (1.0, 0.6, 0), (1.1, 0.5, 0), (1.0, 0.5, 1))
+    ]
+    assert len({fingerprint(system).digest for system in systems}) == 4
+    again = pickle.loads(pickle.dumps(systems[0]))
+    assert fingerprint(again).digest == fingerprint(systems[0]).digest
+    x = np.ones(4)
+    np.testing.assert_array_equal(again.step(9.0, x, x[:0], again.params), systems[0].step(9.0, x, x[:0], again.params))
 
 
 def test_untied_weights_give_the_same_exponents_by_every_factorisation():
