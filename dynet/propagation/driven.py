@@ -129,10 +129,12 @@ def echo_state(
     starts = _starts(faults, system, x0, n_starts, spread, rng)
     if inputs is None:
         faults.add("inputs", inputs, "give the common input (time, channel), or several (sequence, time, channel)")
-    elif np.ndim(inputs) not in (2, 3):
-        faults.add("inputs", inputs, "give (time, channel) or (sequence, time, channel)")
     faults.raise_if_any()
-    series = inputs if np.ndim(inputs) == 3 else inputs[None]
+    series = inputs if hasattr(inputs, "detach") else faults.real_array("inputs", inputs)
+    if not faults and series.ndim not in (2, 3):
+        faults.add("inputs", series if series.ndim else inputs, "give (time, channel) or (sequence, time, channel)")
+    faults.raise_if_any()
+    series = series if series.ndim == 3 else series[None]
     n_rows = series.shape[1]
     if n_rows < n_transient + 2:
         faults.say(f"inputs has {n_rows} rows: give more than n_transient + 1 = {n_transient + 1}")

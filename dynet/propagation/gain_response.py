@@ -98,6 +98,8 @@ def input_gain(
     if inputs is not None and not faults and series.ndim not in (2, 3):
         faults.add("inputs", series if series.ndim else inputs, "give (time, channel) or (sequence, time, channel)")
     faults.integer("n_transient", n_transient, 0)
+    if rng is not None and not isinstance(rng, int | np.integer | np.random.Generator):
+        faults.add("rng", rng, "give a whole number, a numpy.random.Generator or None")
     faults.raise_if_any()
     n_steps = series.shape[-2] - int(n_transient)
     if n_steps < 1:
@@ -107,7 +109,8 @@ def input_gain(
         x0 = namespace(system.like).zeros_like(system.like)
     from tqdm.auto import tqdm
 
-    seed = np.random.default_rng(0 if rng is None else rng).integers(2**63) if not isinstance(rng, int) else rng
+    # one frame for all gains: a generator would draw another for each
+    seed = rng.integers(2**63) if isinstance(rng, np.random.Generator) else 0 if rng is None else rng
     spectra = [
         lyapunov_spectrum(
             system, x0, n_steps, inputs=series * float(factor), n_exponents=n_exponents, n_transient=n_transient,

@@ -108,7 +108,8 @@ def _readout_of(faults: Faults, system: Map, readout: Any, offset: Any, jac_read
             )
         if offset is not None:
             faults.say("offset belongs to linear readouts: put it into the function")
-        return FunctionReadout(readout, jac_readout, system.vectorized)
+        reads = getattr(system.step, "n_channels", None)
+        return FunctionReadout(readout, jac_readout, system.vectorized, reads and reads(system.params))
     if jac_readout is not None:
         faults.say("jac_readout belongs to readouts that are functions: the weights are the derivative")
     known = len(faults)
@@ -156,8 +157,8 @@ class LinearReadout:
 class FunctionReadout:
     """A readout given as a function, with its derivative."""
 
-    def __init__(self, function: Any, jac: Any, vectorized: bool) -> None:
-        self.function, self.jac, self.vectorized = function, jac, vectorized
+    def __init__(self, function: Any, jac: Any, vectorized: bool, n_channels: int | None) -> None:
+        self.function, self.jac, self.vectorized, self.n_channels = function, jac, vectorized, n_channels
         self.kind = "finite_difference" if isinstance(jac, str) else "analytic"
 
     def __call__(self, x: Array) -> Array:
@@ -168,6 +169,8 @@ class FunctionReadout:
                 f"readout returned shape {tuple(u.shape)} for a state of shape {tuple(x.shape)}: return u (m,), or "
                 "(..., m) for states (..., n)"
             )
+        if self.n_channels is not None and u.shape[-1] != self.n_channels:
+            raise InputError(f"readout returned {u.shape[-1]} channels: the system reads {self.n_channels}")
         return u
 
     def derivative(self, t: float, x: Array) -> Any:

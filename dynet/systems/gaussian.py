@@ -23,6 +23,12 @@ def quadrature(variance: float, *, fineness: float = 37.0) -> tuple[np.ndarray, 
     return np.sqrt(variance) * z, weights / weights.sum()
 
 
+def log_slope(x: np.ndarray) -> np.ndarray:
+    """Return ln tanh'(x), where cosh itself may overflow."""
+    size = np.abs(x)
+    return -2 * (size + np.log1p(np.exp(-2 * size)) - np.log(2))
+
+
 def mean_square(variance: float) -> float:
     """Return E tanh(x)^2."""
     x, w = quadrature(variance)
@@ -37,7 +43,7 @@ def mean_slope(variance: float) -> float:
 def mean_square_slope(variance: float) -> float:
     """Return E tanh'(x)^2."""
     x, w = quadrature(variance)
-    return float(w @ np.cosh(x) ** -4.0)
+    return float(w @ np.exp(2 * log_slope(x)))
 
 
 class Correlations(NamedTuple):

@@ -18,11 +18,13 @@ import numpy as np
 from scipy.linalg import eigh_tridiagonal
 from scipy.optimize import brentq
 
-from dynet.errors import ConvergenceError
-from dynet.systems.gaussian import HermiteTable, mean_square, mean_square_slope, quadrature
+from dynet.errors import ConvergenceError, InputError
+from dynet.systems.gaussian import HermiteTable, log_slope, mean_square, mean_square_slope, quadrature
 
 _TOLERANCE = 1e-13
 _MOST_ITERATIONS = 5_000
+#: Of states whose correlations are expanded: the table of Hermite polynomials grows with its power 3/2.
+_LARGEST_VARIANCE = 100.0
 _FEWEST_LAGS, _MOST_LAGS = 256, 2**15
 
 
@@ -68,7 +70,7 @@ def white_variance(g: float, sigma: float, delta: float) -> float:
 
     if excess(lower) <= 0:  # the recurrent drive is lost to rounding
         return lower
-    return float(brentq(excess, lower, upper, xtol=1e-300, rtol=1e-15))
+    return float(brentq(excess, lower, upper, xtol=1e-300, rtol=1e-15, maxiter=1000))
 
 
 def mean_exponent(variance: float, g: float, delta: float) -> float:
@@ -78,9 +80,10 @@ def mean_exponent(variance: float, g: float, delta: float) -> float:
     """
     a = 1.0 - delta
     x, w = quadrature(variance, fineness=90.0)
-    squares = (delta * g) ** 2 * np.cosh(x) ** -4.0
+    logs = log_slope(x)
+    squares = (delta * g) ** 2 * np.exp(2 * logs)
     if a == 0:  # the saddle is at v = 1, and the logarithm needs no square that may underflow
-        return float(np.log(g) - 0.5 - 2 * (w @ np.log(np.cosh(x))))
+        return float(np.log(g) - 0.5 + w @ logs)
     if w @ squares <= a**2:
         return float(np.log(a))
     v = brentq(lambda v: w @ (squares / (a**2 + v * squares)) - 1, 0.0, 1.0, xtol=1e-15)
@@ -119,10 +122,12 @@ def _self_consistent(g: float, sigma: float, delta: float, n_lags: int) -> tuple
 
     start = white_variance(g, sigma, delta) if sigma or white_gain(g, delta) > 1 else 1.0
     covariance = filtered(np.full(n_lags + 1, start * (2 - delta) / delta))
+    _check_variance(float(covariance[0]), g)
     table = HermiteTable(float(covariance[0]))
     change = np.inf
     for _ in range(_MOST_ITERATIONS):
         variance = covariance[0]
+        _check_variance(float(variance), g)
         if variance > table.largest:
             table = HermiteTable(1.2 * variance)
         drive = g**2 * table.correlations(variance).of_rates(np.clip(covariance / variance, -1.0, 1.0))
@@ -140,6 +145,14 @@ def _self_consistent(g: float, sigma: float, delta: float, n_lags: int) -> tuple
         f"{_MOST_ITERATIONS} iterations (they still change by {change:.1g})",
         residual=change,
     )
+
+
+def _check_variance(variance: float, g: float) -> None:
+    if variance > _LARGEST_VARIANCE:
+        raise InputError(
+            f"g={g}: with a leak and tied weights the states have a variance above {_LARGEST_VARIANCE:g}, beyond the "
+            'series that these equations use: take a smaller g or sigma, delta=1, or weights="untied"'
+        )
 
 
 def _largest_multiplier(q: np.ndarray, delta: float) -> float:

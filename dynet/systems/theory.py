@@ -59,7 +59,7 @@ def mean_field(
     Raises
     ------
     InputError
-        If an argument is out of range.
+        If an argument is out of range; for leaky networks with tied weights also if the variance exceeds 100.
     ConvergenceError
         If the equations of a leaky network with tied weights do not settle, close to its transition.
 

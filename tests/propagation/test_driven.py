@@ -150,6 +150,7 @@ def test_divergence_names_the_start():
         ({"rng": "a"}, "rng='a'"),
         ({"inputs": None}, "inputs=None"),
         ({"inputs": np.zeros(30)}, "inputs=array"),
+        ({"inputs": [[1.0], [1.0, 2.0]]}, "rectangular"),
         ({"inputs": np.zeros((0, 30, 2))}, "at least one sequence"),
         ({"inputs": np.full((30, 2), np.inf)}, "not finite"),
     ],

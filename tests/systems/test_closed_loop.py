@@ -163,6 +163,13 @@ def test_bad_input(readout, options, message):
         dynet.close_loop(net, readout, **options)
 
 
+def test_readouts_of_another_width_are_refused():
+    net = network("tanh", np.random.default_rng(0))
+    loop = dynet.close_loop(net, lambda x: x[..., :3], jac_readout="finite_difference")
+    with pytest.raises(dynet.InputError, match="3 channels: the system reads 2"):
+        dynet.lyapunov_spectrum(loop, np.ones(4), 20)
+
+
 def test_systems_that_cannot_be_driven_are_refused():
     net = network("tanh", np.random.default_rng(0))
     with pytest.raises(dynet.InputError, match="bound"):

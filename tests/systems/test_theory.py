@@ -45,6 +45,20 @@ def test_reference_numbers():
     assert abs(critical.residual) < 1e-10
 
 
+def test_extremes():
+    # far from saturation, and far into it: signs of a Gaussian
+    np.testing.assert_allclose(theory.mean_field(1e-3, 1e-3).lyapunov_exponent, np.log(1e-3), atol=1e-5)
+    g = 2000.0
+    ds = theory.mean_field(g)
+    np.testing.assert_allclose(ds.variance, g**2 * (1 - np.sqrt(2 / np.pi) / g), rtol=1e-5)
+    np.testing.assert_allclose(ds.lyapunov_exponent, np.log(g * np.sqrt(4 / 3 / np.sqrt(2 * np.pi) / g)), atol=1e-3)
+    # E ln tanh' = -2 E |x| + 2 ln 2 + small
+    np.testing.assert_allclose(ds.mean_exponent, np.log(g) - 0.5 - 2 * g * np.sqrt(2 / np.pi) + 2 * np.log(2), atol=1.0)
+    assert theory.mean_field(1 + 1e-15).variance < 1e-14
+    with pytest.raises(dynet.ConvergenceError, match=r"g=1\.001"):
+        theory.mean_field(1.001, 0.0, 0.5)
+
+
 def test_at_rest_the_exponent_is_that_of_the_circular_law():
     for g, delta in ((0.7, 1.0), (0.7, 0.3), (1.0, 0.5)):
         np.testing.assert_allclose(theory.mean_field(g, 0.0, delta).lyapunov_exponent, np.log(1 - delta + delta * g))
@@ -247,6 +261,7 @@ def test_collapse_keeps_exponents_below_resolution():
         (lambda: theory.mean_field([[1.0]]), "one dimension"),
         (lambda: theory.mean_field(np.nan), "not finite"),
         (lambda: theory.transition(2.0, 0.0), "delta"),
+        (lambda: theory.mean_field(40.0, 0.0, 0.5), "variance above 100"),
         (lambda: theory.circular_law(-1.0, 1.0), "radius"),
         (lambda: theory.circular_law(1.0, [1.0]), "g="),
         (lambda: theory.ginibre_exponents(0), "n=0"),
