@@ -42,7 +42,7 @@ def participation_ratio(trajectory: xr.Dataset) -> xr.Dataset:
 
     References
     ----------
-    Abbott, Rajan & Sompolinsky (2011), doi:10.1093/acprof:oso/9780195393798.003.0004; Gao et al. (2017),
+    Abbott, Rajan & Sompolinsky (2011), in The Dynamic Brain, Oxford University Press; Gao et al. (2017),
     doi:10.1101/214262.
 
     Examples
@@ -84,7 +84,7 @@ def participation_ratio(trajectory: xr.Dataset) -> xr.Dataset:
         {
             "title": "Participation ratio",
             "method": "principal components, jackknife over pieces",
-            "references": "Abbott, Rajan & Sompolinsky (2011) doi:10.1093/acprof:oso/9780195393798.003.0004",
+            "references": "Abbott, Rajan & Sompolinsky (2011) in The Dynamic Brain",
             "n_pieces": len(pieces),
         },
     )

@@ -255,7 +255,7 @@ def ginibre_exponents(n: int, g: float = 1.0) -> xr.Dataset:
 
     References
     ----------
-    Newman (1986), doi:10.1007/BF01205932.
+    Newman (1986), Communications in Mathematical Physics 103, 121.
 
     Examples
     --------
@@ -274,7 +274,7 @@ def ginibre_exponents(n: int, g: float = 1.0) -> xr.Dataset:
         {"exponent": exponent},
         {
             "title": "Exponents of products of Ginibre matrices",
-            "references": "Newman (1986) doi:10.1007/BF01205932",
+            "references": "Newman (1986) Communications in Mathematical Physics 103, 121",
             "n_units": int(n),
             "g": float(g),
             "time_unit": "step",
