@@ -35,14 +35,16 @@ def _tanh_slope(a: Array) -> Array:
 def _sigmoid(a: Array) -> Array:
     xp = namespace(a)
     if hasattr(xp, "sigmoid"):  # torch's own, in one pass
-        y = xp.sigmoid(a)
-        return y, y * xp.sigmoid(-a)
+        return xp.sigmoid(a)
     E = xp.exp(-_magnitude(a))
     return xp.where(a >= 0, 1.0, E) / (1 + E)
 
 
 def _sigmoid_slope(a: Array) -> Array:
-    E = namespace(a).exp(-_magnitude(a))
+    xp = namespace(a)
+    if hasattr(xp, "sigmoid"):
+        return xp.sigmoid(a) * xp.sigmoid(-a)
+    E = xp.exp(-_magnitude(a))
     return E / (1 + E) ** 2
 
 
