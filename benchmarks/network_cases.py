@@ -90,10 +90,10 @@ def rnn_leading(n: int = 2048, k: int = 64) -> Iterator[Row]:
 
 def rnn_small() -> Iterator[Row]:
     """Full spectra of smaller networks, in microseconds."""
-    for n, limit, n_steps in ((64, 40.0, 4_000), (128, 180.0, 1_000), (256, 1_300.0, 200)):
+    for n, limit, n_steps in ((64, 40.0, 16_000), (128, 180.0, 4_000), (256, 1_300.0, 600)):
         _check_network(n, n)
         system, _, x0 = _network(n)
-        times = Alternated({"dynet": _run(system, x0, n_steps), "one GEMM, float64": _gemm(n, n, n_steps // 10)}, 5)
+        times = Alternated({"dynet": _run(system, x0, n_steps), "one GEMM, float64": _gemm(n, n, n_steps // 20)}, 5)
         name = f"tanh RNN, N = {n}, full, float64"
         yield figure("rnn-small", name, times.median("dynet") * US[1], limit, US[0])
         yield times.row("rnn-small", name, "one GEMM, float64", US)
@@ -101,13 +101,13 @@ def rnn_small() -> Iterator[Row]:
 
 def lstm(n_inputs: int = 16) -> Iterator[Row]:
     """One driven sequence: the full state (h, c) and the hidden state at the memories of the trajectory."""
-    for n, full, hidden, n_steps in ((256, 7.5, 1.5, 100), (512, 55.0, 8.0, 40)):
+    for n, full, hidden in ((256, 7.5, 1.5), (512, 55.0, 8.0)):
         rng = np.random.default_rng(5)
         W_hh = rng.normal(0, 1 / np.sqrt(n), (4 * n, n))
         W_xh = rng.normal(0, 1 / np.sqrt(n_inputs), (4 * n, n_inputs))
-        inputs = rng.standard_normal((n_steps, n_inputs))
+        inputs = rng.standard_normal((STEPS, n_inputs))
         sides = {
-            state: _run(dynet.networks.lstm(W_hh, W_xh, state=state), None, n_steps, inputs=inputs)
+            state: _run(dynet.networks.lstm(W_hh, W_xh, state=state), None, STEPS, inputs=inputs)
             for state in ("full", "hidden")
         }
         if n == 256:

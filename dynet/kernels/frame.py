@@ -18,6 +18,11 @@ class Frame(ABC):
 
     name: str
 
+    @property
+    def runs(self) -> bool:
+        """Whether `run` may be asked for at present."""
+        return False
+
     def __init__(self, V: Any) -> None:
         self._pivots: list[Any] = []
         self.shape = tuple(V.shape)
@@ -32,6 +37,13 @@ class Frame(ABC):
     @abstractmethod
     def replace(self, product: Any) -> None:
         """Replace the frame by its product with a Jacobian, made elsewhere."""
+
+    def run(self, J: Any, n_steps: int) -> bool:
+        """Multiply by the Jacobians ``J`` (step, ..., n, n) one after the other and factor after each.
+
+        Returns False, with nothing done, for Jacobians that have to be multiplied by one by one.
+        """
+        return False
 
     @abstractmethod
     def factor(self) -> None:

@@ -18,7 +18,7 @@ from scipy.linalg.blas import get_blas_funcs
 from dynet.kernels.frame import EliminatedFrame
 from dynet.kernels.namespace import as_array, to_numpy
 from dynet.kernels.structure import Layout, MemoryParts, SumParts
-from dynet.kernels.structured import factor, keys_of, multiply_memory, multiply_sum, scratch, unpack
+from dynet.kernels.structured import apart, factor, keys_of, run_memory, run_sum, scratch, unpack
 
 #: Below this ratio of its diagonal the Cholesky factor of L^T L is replaced by a Householder one.
 _CHOLESKY_SAFE = 1e-4
@@ -37,7 +37,7 @@ class LUFrame(EliminatedFrame):
         n, k = start.shape[-2:]
         self._like = V
         self._members = [_Member(one) for one in start.reshape(-1, n, k)]
-        self._layout = Layout(len(self._members), n, start.dtype) if k == n else None
+        self._layout = Layout(self.shape[:-2], n, start.dtype) if k == n else None
         #: a Jacobian whose product waits for the factorisation that follows, with its parts
         self._pending: tuple[Any, SumParts | MemoryParts] | None = None
         self._log_R = np.zeros((*self.shape[:-2], k))
@@ -52,6 +52,24 @@ class LUFrame(EliminatedFrame):
                 self._pending = (J, parts)
                 return
         self._multiply(J)
+
+    @property
+    def runs(self) -> bool:
+        return self._layout is not None and self._pending is None and self._members[0].is_factored
+
+    def run(self, J: Any, n_steps: int) -> bool:
+        assert self._layout is not None
+        parts = self._layout.parts_of(J, n_steps)
+        if parts is not None:
+            self._run(parts)
+        return parts is not None
+
+    def _run(self, parts: SumParts | MemoryParts) -> None:
+        """Multiply and factor, step after step."""
+        S, n_steps = parts.lefts.shape[:2]
+        pivots = np.empty((S, n_steps, self.shape[-1]), parts.lefts.dtype)
+        self._each(_Member.run, parts, pivots)
+        self._pivots.extend(pivots.swapaxes(0, 1).reshape(n_steps, *self.shape[:-2], -1))
 
     def _flush(self) -> None:
         """Carry out a product that no factorisation followed."""
@@ -71,30 +89,27 @@ class LUFrame(EliminatedFrame):
         self._take(np.swapaxes(to_numpy(product), -2, -1))
 
     def _take(self, columns: np.ndarray) -> None:
-        """Go on from frames by columns, (..., k, n), in memory that nobody else needs."""
-        columns = np.require(columns, requirements=["C", "W"]).reshape(-1, *self.shape[:-3:-1])
-        for member, one in zip(self._members, columns, strict=True):
+        """Go on from frames by columns, (..., k, n), in memory that nobody else writes to."""
+        for member, one in zip(self._members, columns.reshape(-1, *self.shape[:-3:-1]), strict=True):
             member.set(one)
 
     def _columns(self) -> np.ndarray:
         """Return the frames by columns, (..., k, n)."""
         n, k = self.shape[-2:]
-        columns = np.empty((len(self._members), k, n), self._members[0].pivots.dtype)
+        columns = np.empty((len(self._members), k, n), self._members[0].dtype)
         for member, one in zip(self._members, columns, strict=True):
             member.write(one)
         return columns.reshape(*self.shape[:-2], k, n)
 
     def factor(self) -> None:
-        if self._pending is None:
-            self._each(_Member.factor)
-        else:
+        if self._pending is not None:
             (_, parts), self._pending = self._pending, None
-            self._each(_Member.step, parts)
-        if len(self.shape) == 2:
-            (member,) = self._members
-            self._pivots.append(member.pivots)
-        else:
-            self._pivots.append(np.stack([member.pivots for member in self._members]).reshape(*self.shape[:-2], -1))
+            self._run(parts)
+            return
+        S, k = len(self._members), self.shape[-1]
+        pivots = np.empty((S, k), self._members[0].dtype)
+        self._each(_Member.factor, pivots)
+        self._pivots.append(pivots.reshape(*self.shape[:-2], k))
 
     def _each(self, function: Any, *arguments: Any) -> None:
         if self._pool is None:
@@ -144,43 +159,49 @@ class _Member:
     def __init__(self, V: np.ndarray) -> None:
         n, k = V.shape
         self._explicit: np.ndarray | None = V.T.copy(order="C")
-        self._packed, self._spare = np.zeros((2, k, n), V.dtype)
+        self._packed, self._spare = np.zeros((2, k, apart(n, V.dtype)), V.dtype)
         self._rows = np.arange(n)
         self._work = scratch(k, V.dtype)
-        self.pivots = np.empty(k, V.dtype)
+        self.dtype = V.dtype
 
     @property
     def is_factored(self) -> bool:
         return self._explicit is None
 
+    @property
+    def _in_use(self) -> np.ndarray:
+        """The part of the packed memory that holds the frame."""
+        return self._packed[:, : len(self._rows)]
+
     def set(self, columns: np.ndarray) -> None:
         self._explicit = columns
 
-    def factor(self, s: int) -> None:
+    def factor(self, s: int, pivots: np.ndarray) -> None:
+        """Factor an explicit frame; write what belongs to sequence ``s``."""
         assert self._explicit is not None
-        self._spare = self._explicit
-        self._factor_spare()
+        self._in_use[...], self._explicit = self._explicit, None
+        factor(self._packed, keys_of(self._packed), self._rows, pivots[s], self._work)
 
-    def step(self, s: int, parts: SumParts | MemoryParts) -> None:
-        """Multiply by the Jacobian of sequence ``s`` and factor."""
-        frame = self._packed, self._rows, self._spare
+    def run(self, s: int, parts: SumParts | MemoryParts, pivots: np.ndarray) -> None:
+        """Multiply a factored frame by the Jacobians of sequence ``s``, step after step, and factor after each."""
+        buffers = self._packed, self._spare
+        keys = keys_of(self._packed), keys_of(self._spare)
         if isinstance(parts, SumParts):
             matrices, lefts, rights, diagonal = parts
-            multiply_sum(matrices, lefts[s], rights[s], diagonal[s], *frame, self._work)
+            run_sum(matrices, lefts[s], rights[s], diagonal[s], buffers, keys, self._rows, pivots[s], self._work)
         else:
             matrices, lefts, output, forget = parts
-            multiply_memory(matrices, lefts[s], output[s], forget[s], *frame, *self._memory_scratch, self._work)
-        self._factor_spare()
+            run_memory(
+                matrices, lefts[s], output[s], forget[s], buffers, keys, self._rows, pivots[s],
+                *self._memory_scratch, self._work,
+            )  # fmt: skip
+        if len(lefts[s]) % 2:
+            self._packed, self._spare = self._spare, self._packed
 
     @cached_property
     def _memory_scratch(self) -> tuple[np.ndarray, np.ndarray]:
         n = len(self._rows)
-        return np.empty((n // 2, n), self._spare.dtype), np.empty((n, n // 2), self._spare.dtype)
-
-    def _factor_spare(self) -> None:
-        self.pivots = np.empty_like(self.pivots)
-        factor(self._spare, keys_of(self._spare), self._rows, self.pivots, self._work)
-        self._packed, self._spare, self._explicit = self._spare, self._packed, None
+        return np.empty((n // 2, n), self.dtype), np.empty((n, n // 2), self.dtype)
 
     def write(self, columns: np.ndarray) -> None:
         """Write the frame into ``columns`` (k, n)."""
@@ -191,13 +212,13 @@ class _Member:
 
     def saved(self) -> tuple[Any, ...]:
         if self._explicit is None:
-            return None, self._packed.copy(), self._rows.copy()
+            return None, self._in_use.copy(), self._rows.copy()
         return self._explicit.copy(), None, None
 
     def restore(self, explicit: Any, packed: Any, rows: Any) -> None:
         self._explicit = None if explicit is None else explicit.copy()
         if explicit is None:
-            self._packed[...], self._rows[...] = packed, rows
+            self._in_use[...], self._rows[...] = packed, rows
 
     def log_volumes(self) -> np.ndarray:
         """Return log R_ii of the triangular factor of the frame, in float64."""
@@ -213,9 +234,9 @@ class _Member:
 
     def _square(self) -> np.ndarray:
         """Return the lower triangle of F^T F, by columns; the order of the rows does not matter."""
-        k, n = self._packed.shape
+        k, n = self._in_use.shape
         if self._explicit is None and k == n:
-            L = self._packed.T.copy(order="F")
+            L = self._in_use.T.copy(order="F")
             np.fill_diagonal(L, 1)
             (lauum,) = get_lapack_funcs(("lauum",), dtype=L.dtype)
             return lauum(L, lower=1, overwrite_c=1)[0]
@@ -223,6 +244,6 @@ class _Member:
         return syrk(1.0, self._by_rows(), trans=1, lower=1)
 
     def _by_rows(self) -> np.ndarray:
-        columns = np.empty_like(self._packed)
+        columns = np.empty(self._in_use.shape, self.dtype)
         self.write(columns)
         return columns.T

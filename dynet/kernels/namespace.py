@@ -7,10 +7,13 @@ from typing import Any
 import array_api_compat
 import numpy as np
 
+#: what belongs to numpy
+_OWN = (np.ndarray, np.generic, float, int)
+
 
 def namespace(x: Any) -> Any:
     """Return the array namespace of ``x``; numpy's own for everything that is not a foreign array."""
-    if isinstance(x, np.ndarray | np.generic | float | int):
+    if isinstance(x, _OWN):
         return np
     return array_api_compat.array_namespace(x)
 

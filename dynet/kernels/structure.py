@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,34 +11,39 @@ from dynet.kernels.namespace import to_numpy
 
 
 class SumParts(NamedTuple):
-    """``diag(d) + sum_g diag(left_g) W_g diag(right_g)`` for each sequence."""
+    """``diag(d) + sum_g diag(left_g) W_g diag(right_g)`` for each sequence and step."""
 
     matrices: np.ndarray  # (gate, column, row)
-    lefts: np.ndarray  # (sequence, gate, n)
-    rights: np.ndarray  # (sequence, gate, n)
-    diagonal: np.ndarray  # (sequence, n), or (sequence, 0) where there is none
+    lefts: np.ndarray  # (sequence, step, gate, n)
+    rights: np.ndarray  # (sequence, step, gate, n)
+    diagonal: np.ndarray  # (sequence, step, n), or (sequence, step, 0) where there is none
 
 
 class MemoryParts(NamedTuple):
-    """``dc' = f dc + M dh``, ``dh' = E dh + s dc'`` for each sequence."""
+    """``dc' = f dc + M dh``, ``dh' = E dh + s dc'`` for each sequence and step."""
 
     matrices: np.ndarray  # (1 + gate, column, row), E first
-    lefts: np.ndarray  # (sequence, 1 + gate, H)
-    output: np.ndarray  # s, (sequence, H)
-    forget: np.ndarray  # f, (sequence, H)
+    lefts: np.ndarray  # (sequence, step, 1 + gate, H)
+    output: np.ndarray  # s, (sequence, step, H)
+    forget: np.ndarray  # f, (sequence, step, H)
 
 
 class Layout:
     """Turns Jacobians into parts; keeps the columns of matrices that do not change."""
 
-    def __init__(self, n_sequences: int, n: int, dtype: Any) -> None:
-        self._S, self._n, self._dtype = n_sequences, n, dtype
+    def __init__(self, batch: tuple[int, ...], n: int, dtype: Any) -> None:
+        self._batch, self._n, self._dtype = batch, n, dtype
+        self._steps = 1
         self._matrices: list[np.ndarray] = []  # as they were given: while they are held, their memory is theirs
         self._columns = np.empty(0)
-        self._ones: np.ndarray = np.empty((0, 0, 0))
+        self._ones: np.ndarray = np.empty((0, 0, 0, 0))
 
-    def parts_of(self, J: Any) -> SumParts | MemoryParts | None:
-        """Return the parts of a Jacobian, or None if it is of another kind."""
+    def parts_of(self, J: Any, n_steps: int = 1) -> SumParts | MemoryParts | None:
+        """Return the parts of the Jacobians (step, ..., n, n) of some steps, or None if they are of another kind.
+
+        Those of a single step may come without their first axis.
+        """
+        self._steps = n_steps
         a, b = 0.0, 1.0
         if hasattr(J, "parts") and hasattr(J, "a") and len(J.parts) == 1:  # a I + b J
             a, b, J = J.a, J.b, J.parts[0]
@@ -58,12 +64,12 @@ class Layout:
     def _sum(self, J: Any, matrices: list[np.ndarray], a: float, b: float) -> SumParts:
         lefts = self._rows([term.left for term in J.terms], self._n)
         rights = self._rows([term.right for term in J.terms], self._n)
-        diagonal = np.empty((self._S, 0), self._dtype)
+        diagonal = self._new(0)
         if J.diagonal is not None:
             diagonal = self._row(J.diagonal, self._n)
         if (a, b) != (0.0, 1.0):
             lefts = b * lefts
-            diagonal = b * diagonal + a if diagonal.size else np.full((self._S, self._n), a, self._dtype)
+            diagonal = b * diagonal + a if diagonal.size else np.full_like(self._new(self._n), a)
         return SumParts(self._columns_of(matrices, J.fixed), lefts, rights, diagonal)
 
     def _memory(self, J: Any) -> MemoryParts | None:
@@ -83,18 +89,29 @@ class Layout:
             self._row(J.forget, H),
         )
 
+    def _new(self, *shape: int) -> np.ndarray:
+        return np.empty((math.prod(self._batch), self._steps, *shape), self._dtype)
+
     def _row(self, given: Any, n: int) -> np.ndarray:
-        return np.ascontiguousarray(np.broadcast_to(to_numpy(given), (self._S, n)), dtype=self._dtype)
+        out = self._new(n)
+        out[...] = self._by_sequence(given, n)
+        return out
 
     def _rows(self, given: list[Any], n: int) -> np.ndarray:
+        count = len(given)
         if all(one is None for one in given):
-            if self._ones.shape != (self._S, len(given), n):
-                self._ones = np.ones((self._S, len(given), n), self._dtype)
+            if self._ones.shape != (math.prod(self._batch), self._steps, count, n):
+                self._ones = np.ones_like(self._new(count, n))
             return self._ones
-        out = np.empty((self._S, len(given), n), self._dtype)
+        out = self._new(count, n)
         for g, one in enumerate(given):
-            out[:, g] = 1 if one is None else to_numpy(one)
+            out[:, :, g] = 1 if one is None else self._by_sequence(one, n)
         return out
+
+    def _by_sequence(self, given: Any, n: int) -> np.ndarray:
+        """Return diagonals (step, ..., n) as (sequence, step, n)."""
+        every = np.broadcast_to(to_numpy(given), (self._steps, *self._batch, n))
+        return every.reshape(self._steps, -1, n).swapaxes(0, 1)
 
     def _columns_of(self, matrices: list[np.ndarray], fixed: bool) -> np.ndarray:
         """Return the matrices by columns; made anew unless they are fixed and the same as last time."""

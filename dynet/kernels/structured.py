@@ -2,7 +2,8 @@
 
 The frame is ``P L``: row ``p`` of the unit lower triangle ``L`` belongs to unit ``rows[p]``. A product with a sum of
 gates, ``sum_g diag(left_g) W_g diag(right_g)``, then needs only the columns of the W_g in the order of ``rows``, and
-the zeros of L are skipped. All matrices are given by columns, ``A[column, row]``; ``packed`` is L with U above it.
+the zeros of L are skipped. All matrices are given by columns, ``A[column, row]``; ``packed`` is L with U above it, in
+rows as long as `apart` says.
 """
 
 from __future__ import annotations
@@ -16,17 +17,19 @@ from dynet.kernels.blas import LETTERS, address, gemm, trmm
 from dynet.kernels.caching import CACHE
 from dynet.kernels.lu import OUTER, lu
 from dynet.kernels.rounding import doubtful, is_rounding
+from dynet.kernels.vectors import lanes, times_triangle
 
 _FREE = {"nnan", "nsz", "contract", "reassoc"}
 _PANEL = 64
+#: Up to this size triangular products are written out here: BLAS is slower.
+_OWN_TRIANGLE = 384
 
 
 class Scratch(NamedTuple):
     """Memory and addresses that the kernels of one dtype and size work with."""
 
     swaps: np.ndarray
-    inverse: np.ndarray
-    copy: np.ndarray
+    triangle: np.ndarray
     letters: np.ndarray
     sizes: np.ndarray
     scalars: np.ndarray
@@ -39,13 +42,22 @@ def scratch(k: int, dtype: np.dtype[Any]) -> Scratch:
     return Scratch(
         np.zeros(k, np.int64),
         np.zeros((OUTER, OUTER), dtype),
-        np.zeros((k, OUTER), dtype),
         LETTERS,
         np.zeros(6, np.int32),
         np.zeros(2, dtype),
         address("gemm", dtype),
         address("trmm", dtype),
     )
+
+
+def apart(n: int, dtype: np.dtype[Any]) -> int:
+    """Return how many numbers apart columns of ``n`` are kept: whole lines of the cache, and not a power of two.
+
+    There the same row of all columns would compete for one place in the cache.
+    """
+    line = lanes(dtype.itemsize)
+    width = -(-n // line) * line
+    return width + line if width % (4 * line) == 0 else width
 
 
 def keys_of(A: np.ndarray) -> np.ndarray:
@@ -59,8 +71,9 @@ def factor(A, keys, rows, pivots, work):  # type: ignore[no-untyped-def]
 
     Writes the pivots, those that are rounding as zero.
     """
-    lu(A, keys, work.swaps, work.inverse, work.copy, work.letters, work.sizes, work.scalars, work.gemm_at)
-    for i in range(len(rows)):
+    n = len(rows)
+    lu(A, n, keys, work.swaps, work.triangle, work.letters, work.sizes, work.scalars, work.gemm_at)
+    for i in range(n):
         rows[i] = i
     for i in range(A.shape[0]):
         j = work.swaps[i]
@@ -93,12 +106,31 @@ def multiply_sum(matrices, lefts, rights, diagonal, packed, rows, target, work):
 
     ``matrices`` (gate, column, row), ``lefts`` and ``rights`` (gate, n), ``diagonal`` (n,) or empty.
     """
-    n = packed.shape[0]
+    n, apart = packed.shape
     for p in range(n):
         _combine(matrices, lefts, rights, rows[p], target, p)
         if len(diagonal):
             target[p, rows[p]] += diagonal[rows[p]]
-    trmm(work.trmm_at, work.letters, work.sizes, work.scalars, packed.ctypes.data, n, target.ctypes.data, n, n, n)
+    if n <= _OWN_TRIANGLE:
+        _times_triangle(packed, target)
+    else:
+        trmm(work.trmm_at, work.letters, work.sizes, work.scalars, packed.ctypes.data, apart,
+             target.ctypes.data, apart, n, n)  # fmt: skip
+
+
+@njit(error_model="numpy", nogil=True, cache=CACHE)
+def _times_triangle(packed, target):  # type: ignore[no-untyped-def]
+    """Multiply ``target`` by ``L`` in place, some rows after the other."""
+    n, apart = packed.shape
+    item, one = packed.itemsize, packed.dtype.type(1)
+    between = apart * item
+    whole = n // 6 * 6
+    for row in range(0, n, lanes(item)):
+        at = target.ctypes.data + row * item
+        for c in range(0, whole, 6):
+            times_triangle(at + c * between, packed.ctypes.data + c * (between + item), between, n - c, 6, one)  # type: ignore[call-arg]
+        for c in range(whole, n):
+            times_triangle(at + c * between, packed.ctypes.data + c * (between + item), between, n - c, 1, one)  # type: ignore[call-arg]
 
 
 @njit(error_model="numpy", nogil=True, fastmath=_FREE, cache=CACHE)
@@ -124,7 +156,7 @@ def multiply_memory(matrices, lefts, output, forget, packed, rows, target, block
     ``matrices`` (1 + gate, column, row) with E first and ``lefts`` (1 + gate, H) its diagonals; ``output`` is s (H,),
     ``forget`` f (H,). ``block`` (H, 2 H) and ``upper`` (2 H, H) are scratch.
     """
-    n = packed.shape[0]
+    n, apart = packed.shape
     H = n // 2
     # the rows of L that belong to h, in the order of L: row r of `upper` starts with zeros up to its position
     first = np.empty(n + 1, np.int64)  # of those rows, how many stand above a position
@@ -146,7 +178,7 @@ def multiply_memory(matrices, lefts, output, forget, packed, rows, target, block
         width = min(_PANEL, n - c)
         skip = first[c]
         left, right = block.ctypes.data + skip * n * item, upper.ctypes.data + (c * H + skip) * item
-        gemm(work.gemm_at, work.letters, work.sizes, work.scalars, left, n, right, H, at + c * n * item, n,
+        gemm(work.gemm_at, work.letters, work.sizes, work.scalars, left, n, right, H, at + c * apart * item, apart,
              n, width, H - skip, 1.0, 0.0)  # fmt: skip
     for c in range(n):
         for p in range(c, n):
@@ -173,11 +205,34 @@ def _gate_column(matrices, lefts, output, unit, block, r):  # type: ignore[no-un
 
 
 @njit(error_model="numpy", nogil=True, cache=CACHE)
+def run_sum(matrices, lefts, rights, diagonals, buffers, keys, rows, pivots, work):  # type: ignore[no-untyped-def]
+    """Multiply by sums of gates, step after step, and factor after each.
+
+    ``lefts`` and ``rights`` (step, gate, n), ``diagonals`` (step, n), or (step, 0). The frame starts in ``buffers[0]``
+    and moves from one to the other at every step. ``pivots`` (step, k) is written.
+    """
+    for step in range(len(pivots)):
+        source, target = step % 2, 1 - step % 2
+        multiply_sum(matrices, lefts[step], rights[step], diagonals[step], buffers[source], rows, buffers[target], work)
+        factor(buffers[target], keys[target], rows, pivots[step], work)
+
+
+@njit(error_model="numpy", nogil=True, cache=CACHE)
+def run_memory(matrices, lefts, outputs, forgets, buffers, keys, rows, pivots, block, upper, work):  # type: ignore[no-untyped-def]
+    """Do what `run_sum` does for a cell with a memory; ``outputs`` and ``forgets`` (step, H)."""
+    for step in range(len(pivots)):
+        source, target = step % 2, 1 - step % 2
+        multiply_memory(matrices, lefts[step], outputs[step], forgets[step], buffers[source], rows, buffers[target],
+                        block, upper, work)  # fmt: skip
+        factor(buffers[target], keys[target], rows, pivots[step], work)
+
+
+@njit(error_model="numpy", nogil=True, cache=CACHE)
 def unpack(packed, rows, F):  # type: ignore[no-untyped-def]
     """Write ``P L`` into ``F``, all by columns."""
     for c in range(packed.shape[0]):
         for p in range(c):
             F[c, rows[p]] = 0
         F[c, rows[c]] = 1
-        for p in range(c + 1, packed.shape[1]):
+        for p in range(c + 1, len(rows)):
             F[c, rows[p]] = packed[c, p]

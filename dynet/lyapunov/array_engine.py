@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from typing import Any
+
 import numpy as np
 
 from dynet.kernels.frame import EliminatedFrame, Frame
@@ -10,24 +13,22 @@ from dynet.kernels.namespace import as_array, is_numpy, namespace, placed, to_nu
 from dynet.lyapunov.problem import Engine, Problem, is_fine, is_resolved, raise_if_diverged, raise_overflow
 from dynet.systems.runge_kutta import as_multiplier
 
+#: Of states taken before their Jacobians: numbers, and steps.
+_NUMBERS_TOGETHER, _STEPS_TOGETHER = 2**15, 128
+
 
 class ArrayEngine(Engine):
     """All sequences at once (vectorized systems) or one of them, on the array namespace of the state."""
 
     def __init__(self, problem: Problem, sequences: slice | int) -> None:
         self._problem = problem
-        self._batch = isinstance(sequences, slice)
         self._sequence = 0 if isinstance(sequences, slice) else sequences
         x0 = problem.x0
-        self._flat = self._batch and x0.shape[0] == 1
-        if self._flat:
-            # a batch of one multiplies plain matrices: faster, and LU frames can use triangular products
-            self._x, self._inputs = x0[0, :], None if problem.inputs is None else problem.inputs[0, ...]
-        elif isinstance(sequences, slice):
-            self._x, self._inputs = x0, problem.inputs
-        else:
-            self._x = x0[sequences, :]
-            self._inputs = None if problem.inputs is None else problem.inputs[sequences, ...]
+        # a batch of one multiplies plain matrices: faster, and LU frames can use triangular products
+        mine = 0 if isinstance(sequences, slice) and x0.shape[0] == 1 else sequences
+        self._x: Any = x0[mine, ...]
+        self._inputs: Any = None if problem.inputs is None else problem.inputs[mine, ...]
+        self._states: Any = None if problem.states is None else problem.states[mine, ...]
         xp = namespace(x0)
         V = problem.frame
         if self._x.ndim == 2:
@@ -37,6 +38,10 @@ class ArrayEngine(Engine):
         together = getattr(problem.system.linearize, "reads_weights_once", None)
         double = "float64" in str(x0.dtype)
         self._rides_along = double and together is not None and together(V.shape[-1])
+        #: steps whose Jacobians are made at once; as many as keep to a core's cache
+        self._together = 0
+        if hasattr(problem.system.linearize, "jacobians") and not self._rides_along:
+            self._together = min(max(_NUMBERS_TOGETHER // math.prod(self._x.shape), 1), _STEPS_TOGETHER)
         # every step of these loops costs far more than a factorisation saves: each one is factored
         self.interval = problem.qr_interval or 1
 
@@ -51,6 +56,37 @@ class ArrayEngine(Engine):
         y, J = system.linearize(step * system.dt, x, u, system.params)
         self._frame.multiply(as_multiplier(J, x))
         self._x = as_array(y, x)
+
+    def _steps_together(self, first: int, n_steps: int) -> int:
+        """Take the states of some steps first and then their Jacobians at once; return how many steps that were."""
+        if n_steps == 0 or self.interval != 1 or not self._frame.runs:
+            return 0
+        x, J = self._known(first, n_steps) if self._states is not None else self._ahead(first, n_steps)
+        if not self._frame.run(J, n_steps):
+            self._together = 0  # these Jacobians have to be taken one by one
+            return 0
+        self._x = x
+        return n_steps
+
+    def _ahead(self, first: int, n_steps: int) -> tuple[Any, Any]:
+        """Return the state after some steps and their Jacobians (step, ..., n, n)."""
+        system = self._problem.system
+        forward, x, p, dt = system.linearize.forward, self._x, system.params, system.dt
+        u = x[..., :0]
+        kept = []
+        for step in range(first, first + n_steps):
+            if self._inputs is not None:
+                u = self._inputs[..., step, :]
+            x, one = forward(step * dt, x, u, p)
+            kept.append(one)
+        return x, system.linearize.jacobians(kept, p)
+
+    def _known(self, first: int, n_steps: int) -> tuple[Any, Any]:
+        """Do what `_ahead` does along states that are known."""
+        system, last = self._problem.system, first + n_steps
+        xp = namespace(self._x)
+        x, u = (xp.moveaxis(rows[..., first:last, :], -2, 0) for rows in (self._states, self._inputs))
+        return self._states[..., last, :], system.linearize(first * system.dt, x, u, system.params)[1]
 
     def advance(self, first: int, n_steps: int) -> np.ndarray:
         start, saved = self._x, self._frame.snapshot()
@@ -75,9 +111,14 @@ class ArrayEngine(Engine):
         """Advance and return the growth, or None if something is not finite."""
         with np.errstate(over="ignore", invalid="ignore"):
             try:
-                for s in range(n_steps):
-                    self._step(first + s)
-                    if (s + 1) % self.interval == 0 or s == n_steps - 1:
+                done = 0
+                while done < n_steps:
+                    if taken := self._steps_together(first + done, min(n_steps - done, self._together)):
+                        done += taken
+                        continue
+                    self._step(first + done)
+                    done += 1
+                    if done % self.interval == 0 or done == n_steps:
                         self._frame.factor()
                 growth = self._frame.collect()
             except (np.linalg.LinAlgError, ArithmeticError, RuntimeError):

@@ -35,6 +35,7 @@ class Problem:
     independent: bool  # whether the sequences have inputs of their own
     qr_interval: int | None  # None: automatic
     sets: ParameterSets | None = None  # parameters of each sequence, if they have their own
+    states: Any = None  # (sequence, step + 1, n) where the trajectory had to be run beforehand
     #: machine code of loops for this problem: finding it by the types of its arguments takes as long as many steps
     loops: dict[Any, Any] = field(default_factory=dict, repr=False)
 

@@ -85,8 +85,10 @@ def make_problem(
     start, rows = start_and_inputs(faults, system, x0, inputs, n_steps + n_transient, counted)
     if sets is not None:
         start, rows = _for_each_set(faults, sets, start, rows)
+    states = None
     if hasattr(system.step, "freeze"):
-        start, rows = _freeze(system, start, rows, n_steps + n_transient)
+        states, rows = _freeze(system, start, rows, n_steps + n_transient)
+        start = states[..., 0, :]
     n = start.shape[-1]
     if n_exponents is not None:
         faults.integer("n_exponents", n_exponents, 1, n, f" (the system has {n} units)")
@@ -124,6 +126,7 @@ def make_problem(
         independent=sets is None and _are_independent(system, rows),
         qr_interval=None if qr_interval == "auto" else int(qr_interval),
         sets=sets,
+        states=states,
     )
 
 
@@ -169,7 +172,7 @@ def _are_independent(system: Map, rows: Any) -> bool:
 
 
 def _freeze(system: Map, start: Any, rows: Any, n_rows: int) -> tuple[Any, Any]:
-    """Run the trajectory of a hidden-state LSTM once: its memories become inputs."""
+    """Run the trajectory of a hidden-state LSTM once: return its states; its memories become inputs."""
     xp = namespace(start)
     if rows is None:
         rows = xp.zeros_like(start[:, None, :0])

@@ -257,6 +257,7 @@ def _part(problem: Problem, rows: np.ndarray, length: int) -> Problem:
         numbers=[int(row) for row in rows],
         n_rows=length,
         sets=None if problem.sets is None else problem.sets.kept(rows),
+        states=None if problem.states is None else problem.states[rows, : length + 1, :],
     )
 
 

@@ -5,10 +5,12 @@ import lazy_loader as _lazy
 __getattr__, __dir__, __all__ = _lazy.attach(
     __name__,
     submod_attrs={
+        "complex_plane": ["eigenvalues", "pseudospectrum"],
         "fractional": ["fractional_order"],
         "propagation": ["gradient_norms", "singular_values"],
         "running": ["convergence"],
         "spectra": ["spectrum"],
+        "training": ["training_spectra"],
         "vectors": ["covariant_angles", "participation"],
     },
 )

@@ -1,13 +1,21 @@
-"""Activation functions with their slopes, on the array namespace."""
+"""Activation functions and their slopes, on the array namespace."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 from dynet.kernels.namespace import namespace
 from dynet.typing import Array
 
-__all__ = ["ACTIVATIONS", "identity", "relu", "sigmoid", "tanh"]
+__all__ = ["ACTIVATIONS", "Activation", "identity", "relu", "sigmoid", "tanh"]
+
+
+class Activation(NamedTuple):
+    """A function and its derivative, both of the same argument: steps without a Jacobian need no slopes."""
+
+    value: Callable[[Array], Array]
+    slope: Callable[[Array], Array]
 
 
 def _magnitude(a: Array) -> Array:
@@ -15,35 +23,57 @@ def _magnitude(a: Array) -> Array:
     return namespace(a).where(a >= 0, a, -a)
 
 
-def tanh(a: Array) -> tuple[Array, Array]:
-    """Return tanh(a) and its slope 4 E / (1 + E)^2, E = exp(-2 |a|): 1 - y^2 has no digits left where y is near 1."""
-    xp = namespace(a)
-    E = xp.exp(-2 * _magnitude(a))
-    return xp.tanh(a), 4 * E / (1 + E) ** 2
+def _tanh(a: Array) -> Array:
+    return namespace(a).tanh(a)
 
 
-def sigmoid(a: Array) -> tuple[Array, Array]:
-    """Return 1 / (1 + exp(-a)) and its slope E / (1 + E)^2, E = exp(-|a|), which cannot overflow or cancel."""
+def _tanh_slope(a: Array) -> Array:
+    E = namespace(a).exp(-2 * _magnitude(a))
+    return 4 * E / (1 + E) ** 2
+
+
+def _sigmoid(a: Array) -> Array:
     xp = namespace(a)
+    if hasattr(xp, "sigmoid"):  # torch's own, in one pass
+        return xp.sigmoid(a)
     E = xp.exp(-_magnitude(a))
-    total = 1 + E
-    return xp.where(a >= 0, 1 / total, E / total), E / total**2
+    return xp.where(a >= 0, 1.0, E) / (1 + E)
 
 
-def relu(a: Array) -> tuple[Array, Array]:
-    """Return max(a, 0) and its slope, 0 at the kink."""
+def _sigmoid_slope(a: Array) -> Array:
     xp = namespace(a)
-    active = xp.astype(a > 0, a.dtype)
-    return a * active, active
+    if hasattr(xp, "sigmoid"):
+        return xp.sigmoid(a) * xp.sigmoid(-a)
+    E = xp.exp(-_magnitude(a))
+    return E / (1 + E) ** 2
 
 
-def identity(a: Array) -> tuple[Array, Array]:
-    """Return a and the slope 1."""
-    return a, namespace(a).ones_like(a)
+def _is_positive(a: Array) -> Array:
+    return namespace(a).astype(a > 0, a.dtype)
 
+
+def _relu(a: Array) -> Array:
+    return a * _is_positive(a)
+
+
+def _same(a: Array) -> Array:
+    return a
+
+
+def _ones(a: Array) -> Array:
+    return namespace(a).ones_like(a)
+
+
+#: tanh(a), with the slope 4 E / (1 + E)^2, E = exp(-2 |a|): 1 - y^2 has no digits left where y is near 1.
+tanh = Activation(_tanh, _tanh_slope)
+#: 1 / (1 + exp(-a)), with the slope E / (1 + E)^2, E = exp(-|a|), which cannot overflow or cancel.
+sigmoid = Activation(_sigmoid, _sigmoid_slope)
+#: max(a, 0), with the slope 0 at the kink.
+relu = Activation(_relu, _is_positive)
+identity = Activation(_same, _ones)
 
 #: Activations by the name that constructors take.
-ACTIVATIONS: dict[str, Callable[[Array], tuple[Array, Array]]] = {
+ACTIVATIONS: dict[str, Activation] = {
     "tanh": tanh,
     "relu": relu,
     "sigmoid": sigmoid,

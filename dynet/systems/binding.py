@@ -34,6 +34,8 @@ class JacobianOf:
 
     def __init__(self, linearize: Any) -> None:
         self.linearize = linearize
+        if hasattr(linearize, "kind"):
+            self.kind = linearize.kind
 
     def __call__(self, t: float, x: Array, u: Array, p: Any) -> Any:
         return self.linearize(t, x, u, p)[1]
@@ -50,9 +52,24 @@ class BoundInput:
                 setattr(self, name, getattr(function, name))
 
     def __call__(self, t: float, x: Array, u: Array, p: Any) -> Any:
+        return self.function(t, x, self._row(t, x), p)
+
+    def _row(self, t: float, x: Array) -> Array:
         row = self.signal(t) if callable(self.signal) else self.signal
         row = row.reshape(1) if hasattr(row, "reshape") and not row.shape else row
-        return self.function(t, x, move_like(np.atleast_1d(row) if np.isscalar(row) else row, x), p)
+        return move_like(np.atleast_1d(row) if np.isscalar(row) else row, x)
+
+
+class BoundForward(BoundInput):
+    """A ``linearize`` with bound input whose Jacobians may be taken later, of many steps at once."""
+
+    def forward(self, t: float, x: Array, u: Array, p: Any) -> tuple[Array, Any]:
+        """Return the next state and what the Jacobian is made of."""
+        return self.function.forward(t, x, self._row(t, x), p)
+
+    def jacobians(self, steps: list[Any], p: Any) -> Any:
+        """Return the Jacobians (step, ..., n, n) of steps that kept ``steps``, as one operator."""
+        return self.function.jacobians(steps, p)
 
 
 class OdeFunction:
@@ -67,7 +84,9 @@ class OdeFunction:
 
 def bind_input(function: Any, signal: Input) -> Any:
     """Return ``function`` with its input bound; functions that are not there stay so."""
-    return None if function is None else BoundInput(function, signal)
+    if function is None:
+        return None
+    return (BoundForward if hasattr(function, "jacobians") else BoundInput)(function, signal)
 
 
 def has_bound_input(step: Any) -> bool:

@@ -1,13 +1,14 @@
 """The cell equations, each in one place, each with its Jacobian operators.
 
 A cell maps ``(input, state)`` to the next state, on the array namespace, for states (..., n). `forward` returns
-the next state and what the Jacobians need; `state_jacobian` and `input_jacobian` make operators of that.
+the next state and the arrays that the Jacobians are made of; `state_jacobian` and `input_jacobian` make operators of
+them, of one step or, stacked along a leading axis, of many.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any, ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple
 
 from dynet.kernels.namespace import namespace
 from dynet.systems.activations import ACTIVATIONS, sigmoid, tanh
@@ -29,6 +30,10 @@ class Weights(NamedTuple):
     b_xh: Array | None = None
 
 
+#: what a step keeps for its Jacobians: arrays (..., n), no slopes yet
+Kept = tuple[Array, ...]
+
+
 class Cell(ABC):
     """One recurrent layer."""
 
@@ -38,21 +43,21 @@ class Cell(ABC):
     name: str
 
     @abstractmethod
-    def forward(self, x: Array | None, state: tuple[Array, ...], w: Weights) -> tuple[tuple[Array, ...], Any]:
-        """Return the next state (a tuple of parts) and what the Jacobians need."""
+    def forward(self, x: Array | None, state: tuple[Array, ...], w: Weights) -> tuple[tuple[Array, ...], Kept]:
+        """Return the next state (a tuple of parts) and what the Jacobians are made of."""
 
     @abstractmethod
-    def state_jacobian(self, w: Weights, kept: Any) -> Operator:
+    def state_jacobian(self, w: Weights, kept: Kept) -> Operator:
         """Return the derivative of the next state with respect to the state."""
 
     @abstractmethod
-    def input_jacobian(self, w: Weights, kept: Any) -> Operator:
+    def input_jacobian(self, w: Weights, kept: Kept) -> Operator:
         """Return the derivative of the next state with respect to the input."""
 
 
 def drive(x: Array | None, w: Weights) -> Array | None:
     """Return ``W_xh x + b_xh``; None when neither is there."""
-    if x is None or w.W_xh is None or x.shape[-1] == 0:
+    if w.W_xh is None or x is None or x.shape[-1] == 0:
         return w.b_xh
     driven = x @ w.W_xh.mT
     return driven if w.b_xh is None else driven + w.b_xh
@@ -68,8 +73,9 @@ def _plus(a: Array, b: Array | None) -> Array:
     return a if b is None else a + b
 
 
-def _gate(a: Array | None, g: int, H: int) -> Array | None:
-    return None if a is None else a[..., g * H : (g + 1) * H]
+def _halves(a: Array) -> tuple[Array, Array]:
+    H = a.shape[-1] // 2
+    return a[..., :H], a[..., H:]
 
 
 def _rows(W: Array, g: int, H: int) -> Array:
@@ -88,19 +94,23 @@ class Elman(Cell):
         self.activation, self.form = activation, form
         self.name = f"{activation} RNN" if form == "outside" else f"{activation} RNN, nonlinearity inside"
 
-    def forward(self, x: Array | None, state: tuple[Array, ...], w: Weights) -> tuple[tuple[Array, ...], Any]:
+    def forward(self, x: Array | None, state: tuple[Array, ...], w: Weights) -> tuple[tuple[Array, ...], Kept]:
         phi = ACTIVATIONS[self.activation]
         (h,) = state
         if self.form == "inside":
-            rate, slope = phi(h)
-            return (_plus(recurrence(rate, w), drive(x, w)),), slope
-        y, slope = phi(_plus(recurrence(h, w), drive(x, w)))
-        return (y,), slope
+            return (_plus(recurrence(phi.value(h), w), drive(x, w)),), (h,)
+        a = _plus(recurrence(h, w), drive(x, w))
+        return (phi.value(a),), (a,)
 
-    def state_jacobian(self, w: Weights, kept: Any) -> Operator:
-        if self.form == "inside":
-            return _gates(Term(None, w.W_hh, kept))
-        return _gates(Term(kept, w.W_hh))
+    def state_jacobian(self, w: Weights, kept: Kept) -> Operator:
+        slope = self._slope(kept)
+        return _gates(Term(None, w.W_hh, slope) if self.form == "inside" else Term(slope, w.W_hh))
+
+    def input_jacobian(self, w: Weights, kept: Kept) -> Operator:
+        return _gates(Term(None if self.form == "inside" else self._slope(kept), w.W_xh))
+
+    def _slope(self, kept: Kept) -> Array:
+        return ACTIVATIONS[self.activation].slope(kept[0])
 
     def tangent(self, x: Array | None, h: Array, w: Weights, V: Array) -> tuple[Array, Array]:
         """Return the next state and the frame ``J V``, with one pass over the weights: h is one more column.
@@ -109,11 +119,9 @@ class Elman(Cell):
         """
         product = w.W_hh @ namespace(h).concat((V, h[..., None]), axis=-1)
         recurrent = product[..., -1] if w.b_hh is None else product[..., -1] + w.b_hh
-        y, slope = ACTIVATIONS[self.activation](_plus(recurrent, drive(x, w)))
-        return y, slope[..., None] * product[..., :-1]
-
-    def input_jacobian(self, w: Weights, kept: Any) -> Operator:
-        return _gates(Term(None if self.form == "inside" else kept, w.W_xh))
+        a = _plus(recurrent, drive(x, w))
+        phi = ACTIVATIONS[self.activation]
+        return phi.value(a), phi.slope(a)[..., None] * product[..., :-1]
 
 
 class GRU(Cell):
@@ -130,30 +138,30 @@ class GRU(Cell):
         self.form = form
         self.name = f"GRU, {form} form"
 
-    def forward(self, x: Array | None, state: tuple[Array, ...], w: Weights) -> tuple[tuple[Array, ...], Any]:
+    def forward(self, x: Array | None, state: tuple[Array, ...], w: Weights) -> tuple[tuple[Array, ...], Kept]:
         (h,) = state
         H = h.shape[-1]
         driven = drive(x, w)
         if self.form == "torch":
             recurrent = recurrence(h, w)
-            r, dr = sigmoid(_plus(_gate(recurrent, 0, H), _gate(driven, 0, H)))
-            z, dz = sigmoid(_plus(_gate(recurrent, 1, H), _gate(driven, 1, H)))
-            inner = _gate(recurrent, 2, H)
-            n, dn = tanh(_plus(r * inner, _gate(driven, 2, H)))
+            gates = _plus(recurrent[..., : 2 * H], None if driven is None else driven[..., : 2 * H])
+            r, z = _halves(sigmoid.value(gates))
+            inner = recurrent[..., 2 * H :]
+            product = r * inner
         else:
-            gates = h @ w.W_hh[: 2 * H, :].mT
-            offset = w.b_hh if driven is None else _plus(driven, w.b_hh)
-            r, dr = sigmoid(_plus(_gate(gates, 0, H), _gate(offset, 0, H)))
-            z, dz = sigmoid(_plus(_gate(gates, 1, H), _gate(offset, 1, H)))
+            driven = w.b_hh if driven is None else _plus(driven, w.b_hh)
+            gates = _plus(h @ w.W_hh[: 2 * H, :].mT, None if driven is None else driven[..., : 2 * H])
+            r, z = _halves(sigmoid.value(gates))
             U = _rows(w.W_hh, 2, H).mT
             inner = h if self.form == "paper" else h @ U
             product = (r * h) @ U if self.form == "paper" else r * inner
-            n, dn = tanh(_plus(product, _gate(offset, 2, H)))
-        # the slopes with respect to the three pre-activations r, z, n; inner is what r multiplies
-        return ((1 - z) * n + z * h,), (r, dr * inner, (h - n) * dz, (1 - z) * dn, z)
+        a = _plus(product, None if driven is None else driven[..., 2 * H :])
+        n = tanh.value(a)
+        # inner is what r multiplies
+        return ((1 - z) * n + z * h,), (gates, a, inner, h)
 
-    def state_jacobian(self, w: Weights, kept: Any) -> Operator:
-        r, slope_r, slope_z, slope_n, z = kept
+    def state_jacobian(self, w: Weights, kept: Kept) -> Operator:
+        r, slope_r, slope_z, slope_n, z = self._slopes(kept)
         H = z.shape[-1]
         U_r, U_z, U_n = (_rows(w.W_hh, g, H) for g in range(3))
         if self.form == "paper":
@@ -162,14 +170,22 @@ class GRU(Cell):
             return Affine(0.0, 1.0, gates, candidate)
         return _gates(Term(slope_n * slope_r, U_r), Term(slope_z, U_z), Term(slope_n * r, U_n), diagonal=z)
 
-    def input_jacobian(self, w: Weights, kept: Any) -> Operator:
-        _, slope_r, slope_z, slope_n, z = kept
+    def input_jacobian(self, w: Weights, kept: Kept) -> Operator:
+        _, slope_r, slope_z, slope_n, z = self._slopes(kept)
         H = z.shape[-1]
         W_r, W_z, W_n = (_rows(w.W_xh, g, H) for g in range(3))
         if self.form == "paper":
             through_r = Product(_gates(Term(slope_n, _rows(w.W_hh, 2, H))), _gates(Term(slope_r, W_r)))
             return Affine(0.0, 1.0, _gates(Term(slope_z, W_z), Term(slope_n, W_n)), through_r)
         return _gates(Term(slope_n * slope_r, W_r), Term(slope_z, W_z), Term(slope_n, W_n))
+
+    @staticmethod
+    def _slopes(kept: Kept) -> tuple[Array, Array, Array, Array, Array]:
+        """Return r, the slopes of h' with respect to what goes into n, into r (times that of n), into z, and z."""
+        gates, a, inner, h = kept
+        r, z = _halves(sigmoid.value(gates))
+        dr, dz = _halves(sigmoid.slope(gates))
+        return r, dr * inner, (h - tanh.value(a)) * dz, (1 - z) * tanh.slope(a), z
 
 
 class LSTM(Cell):
@@ -179,28 +195,38 @@ class LSTM(Cell):
     n_gates = 4
     name = "LSTM"
 
-    def forward(self, x: Array | None, state: tuple[Array, ...], w: Weights) -> tuple[tuple[Array, ...], Any]:
+    def forward(self, x: Array | None, state: tuple[Array, ...], w: Weights) -> tuple[tuple[Array, ...], Kept]:
         h, c = state
-        H = c.shape[-1]
         a = _plus(recurrence(h, w), drive(x, w))
-        i, di = sigmoid(a[..., :H])
-        f, df = sigmoid(a[..., H : 2 * H])
-        g, dg = tanh(a[..., 2 * H : 3 * H])
-        o, do = sigmoid(a[..., 3 * H :])
+        i, f, g, o = self._gates(a)
         c_next = f * c + i * g
-        y, dy = tanh(c_next)
-        return (o * y, c_next), (di * g, df * c, dg * i, do * y, o * dy, f)
-
-    def state_jacobian(self, w: Weights, kept: Any) -> Operator:
-        E, M, memory_to_output = self._paths(w.W_hh, kept)
-        return GatedCell(E, M, memory_to_output, forget=kept[5])
-
-    def input_jacobian(self, w: Weights, kept: Any) -> Operator:
-        return GatedCell(*self._paths(w.W_xh, kept))
+        return (o * tanh.value(c_next), c_next), (a, c, c_next)
 
     @staticmethod
-    def _paths(W: Array, kept: Any) -> tuple[Operator, Operator, Array]:
-        slope_i, slope_f, slope_g, slope_o, memory_to_output, f = kept
+    def _gates(a: Array) -> tuple[Array, Array, Array, Array]:
+        H = a.shape[-1] // 4
+        i, f = _halves(sigmoid.value(a[..., : 2 * H]))
+        return i, f, tanh.value(a[..., 2 * H : 3 * H]), sigmoid.value(a[..., 3 * H :])
+
+    def _slopes(self, kept: Kept) -> tuple[Array, Array, Array, Array, Array, Array]:
+        """Return the slopes of c' with respect to what goes into i, f, g; of h' into o, and to c'; and f."""
+        a, c, c_next = kept
+        H = c.shape[-1]
+        i, f, g, o = self._gates(a)
+        di, df = _halves(sigmoid.slope(a[..., : 2 * H]))
+        dg, do = tanh.slope(a[..., 2 * H : 3 * H]), sigmoid.slope(a[..., 3 * H :])
+        return di * g, df * c, dg * i, do * tanh.value(c_next), o * tanh.slope(c_next), f
+
+    def state_jacobian(self, w: Weights, kept: Kept) -> Operator:
+        slopes = self._slopes(kept)
+        return GatedCell(*self._paths(w.W_hh, slopes), forget=slopes[5])
+
+    def input_jacobian(self, w: Weights, kept: Kept) -> Operator:
+        return GatedCell(*self._paths(w.W_xh, self._slopes(kept)))
+
+    @staticmethod
+    def _paths(W: Array, slopes: tuple[Array, ...]) -> tuple[Operator, Operator, Array]:
+        slope_i, slope_f, slope_g, slope_o, memory_to_output, f = slopes
         H = f.shape[-1]
         M = _gates(Term(slope_i, _rows(W, 0, H)), Term(slope_f, _rows(W, 1, H)), Term(slope_g, _rows(W, 2, H)))
         return _gates(Term(slope_o, _rows(W, 3, H))), M, memory_to_output
@@ -215,7 +241,7 @@ class HiddenLSTM(LSTM):
     parts = ("h",)
     name = "LSTM, hidden state at frozen memory"
 
-    def forward(self, x: Array | None, state: tuple[Array, ...], w: Weights) -> tuple[tuple[Array, ...], Any]:
+    def forward(self, x: Array | None, state: tuple[Array, ...], w: Weights) -> tuple[tuple[Array, ...], Kept]:
         assert x is not None
         (h,) = state
         H = h.shape[-1]
@@ -223,15 +249,14 @@ class HiddenLSTM(LSTM):
         (h_next, _), kept = super().forward(x[..., :split], (h, x[..., split:]), w)
         return (h_next,), kept
 
-    def state_jacobian(self, w: Weights, kept: Any) -> Operator:
+    def state_jacobian(self, w: Weights, kept: Kept) -> Operator:
         return self._direct(w.W_hh, kept)
 
-    def input_jacobian(self, w: Weights, kept: Any) -> Operator:
+    def input_jacobian(self, w: Weights, kept: Kept) -> Operator:
         return self._direct(w.W_xh, kept)
 
-    @staticmethod
-    def _direct(W: Array, kept: Any) -> Operator:
-        slope_i, slope_f, slope_g, slope_o, s, f = kept
+    def _direct(self, W: Array, kept: Kept) -> Operator:
+        slope_i, slope_f, slope_g, slope_o, s, f = self._slopes(kept)
         H = f.shape[-1]
         slopes = (s * slope_i, s * slope_f, s * slope_g, slope_o)
         return _gates(*(Term(slope, _rows(W, g, H)) for g, slope in enumerate(slopes)))

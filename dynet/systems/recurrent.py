@@ -8,8 +8,8 @@ import numpy as np
 
 from dynet.errors import InputError
 from dynet.kernels.namespace import namespace
-from dynet.systems.cells import Cell, Elman, HiddenLSTM, Weights
-from dynet.systems.operators import Affine, Layers, Operator
+from dynet.systems.cells import Cell, Elman, HiddenLSTM, Kept, Weights
+from dynet.systems.operators import Affine, InputPath, Layers, Operator
 from dynet.typing import Array
 
 #: entries of a matrix from which on a pass over it is a matter of memory, not of arithmetic
@@ -47,6 +47,7 @@ class Recurrence:
                     position += size
         self.rows = tuple(tuple(parts) for parts in starts)
         self.n = position
+        self._whole = len(cells) == 1 and len(cells[0].parts) == 1 and not isinstance(cells[0], HiddenLSTM)
 
     def labels(self) -> dict[str, list[Any]]:
         """Return names of the units with their layer and part."""
@@ -62,35 +63,48 @@ class Recurrence:
             "part": [part for _, _, _, part in labels],
         }
 
-    def evaluate(self, x: Array, u: Array, p: tuple[Weights, ...], jacobian: bool) -> tuple[Array, Any]:
-        """Return the next state (or the rate of change) and, on demand, the Jacobian operator."""
-        xp = namespace(x)
-        rate = self.rate
+    def forward(self, x: Array, u: Array, p: tuple[Weights, ...]) -> tuple[Array, tuple[Kept, ...]]:
+        """Return the next state (or the rate of change) and what the Jacobian is made of, layer by layer."""
+        if self._whole:  # nothing to take apart and to put together
+            (new,), kept = self.cells[0].forward(u, (x,), p[0])
+            return self._moved(x, new), (kept,)
         pieces: list[tuple[int, Array]] = []
-        states: list[Operator] = []
-        inputs: list[Operator] = []
+        keeps = []
         below, memories = self._split_input(u)
         for layer, (cell, parts, w) in enumerate(zip(self.cells, self.rows, p, strict=True)):
             old = tuple(x[..., part] for part in parts)
             read = below if memories is None else _join(below, memories[layer])
             new, kept = cell.forward(read, old, w)
-            if jacobian:
-                states.append(self._scaled(cell.state_jacobian(w, kept), square=True))
-                if layer:
-                    inputs.append(self._scaled(cell.input_jacobian(w, kept), square=False))
-            if self.flow:
-                new = tuple(rate * (b - a) for a, b in zip(old, new, strict=True))
-            elif rate != 1:
-                new = tuple((1 - rate) * a + rate * b for a, b in zip(old, new, strict=True))
+            keeps.append(kept)
+            new = tuple(map(self._moved, old, new))
             below = old[0] if self.flow else new[0]
             pieces += [(part.start, piece) for part, piece in zip(parts, new, strict=True)]
         pieces.sort(key=_start)
-        y = pieces[0][1] if len(pieces) == 1 else xp.concat([piece for _, piece in pieces], axis=-1)
-        if not jacobian:
-            return y, None
+        y = pieces[0][1] if len(pieces) == 1 else namespace(x).concat([piece for _, piece in pieces], axis=-1)
+        return y, tuple(keeps)
+
+    def _moved(self, old: Array, new: Array) -> Array:
+        """Return what the rate makes of a part of the state and of what the cell turned it into."""
+        if self.flow:
+            return self.rate * (new - old)
+        return new if self.rate == 1 else (1 - self.rate) * old + self.rate * new
+
+    def jacobian(self, keeps: tuple[Kept, ...], p: tuple[Weights, ...]) -> Operator:
+        """Return the Jacobian operator of a step that kept ``keeps``."""
+        layers = list(zip(self.cells, p, keeps, strict=True))
+        states = tuple(self._scaled(cell.state_jacobian(w, kept), square=True) for cell, w, kept in layers)
         if len(states) == 1:
-            return y, states[0]
-        return y, Layers(tuple(states), tuple(inputs), self.rows, cascade=not self.flow)
+            return states[0]
+        inputs = tuple(self._scaled(cell.input_jacobian(w, kept), square=False) for cell, w, kept in layers[1:])
+        return Layers(states, inputs, self.rows, cascade=not self.flow)
+
+    def input_jacobian(self, x: Array, u: Array, p: tuple[Weights, ...]) -> Operator:
+        """Return the derivative of the next state of a map with respect to the input."""
+        _, keeps = self.forward(x, u, p)
+        layers = zip(self.cells, p, keeps, strict=True)
+        return InputPath(
+            tuple(self._scaled(cell.input_jacobian(w, kept), square=False) for cell, w, kept in layers), self.rows
+        )
 
     def _scaled(self, J: Operator, *, square: bool) -> Operator:
         if self.flow:
@@ -114,6 +128,12 @@ def _start(piece: tuple[int, Array]) -> int:
     return piece[0]
 
 
+def _stacked(arrays: tuple[Array, ...]) -> Array:
+    """Return arrays of one shape stacked along a new first axis: at once, there are many of them."""
+    first = arrays[0]
+    return namespace(first).concat(arrays, axis=0).reshape(len(arrays), *first.shape)
+
+
 def _join(a: Array, b: Array) -> Array:
     xp = namespace(b)
     return xp.concat((xp.broadcast_to(a, (*b.shape[:-1], a.shape[-1])), b), axis=-1)
@@ -126,7 +146,11 @@ class RecurrentStep:
         self.recurrence = recurrence
 
     def __call__(self, t: float, x: Array, u: Array, p: tuple[Weights, ...]) -> Array:
-        return self.recurrence.evaluate(x, u, p, False)[0]
+        return self.recurrence.forward(x, u, p)[0]
+
+    def input_jacobian(self, t: float, x: Array, u: Array, p: tuple[Weights, ...]) -> Operator:
+        """Return the derivative with respect to the input."""
+        return self.recurrence.input_jacobian(x, u, p)
 
     def n_channels(self, p: tuple[Weights, ...]) -> int:
         """Return the width of the input that the first layer reads."""
@@ -137,7 +161,17 @@ class RecurrentLinearization(RecurrentStep):
     """``linearize(t, x, u, p)`` of stacked cells."""
 
     def __call__(self, t: float, x: Array, u: Array, p: tuple[Weights, ...]) -> tuple[Array, Operator]:
-        return self.recurrence.evaluate(x, u, p, True)
+        y, keeps = self.forward(t, x, u, p)
+        return y, self.recurrence.jacobian(keeps, p)
+
+    def forward(self, t: float, x: Array, u: Array, p: tuple[Weights, ...]) -> tuple[Array, tuple[Kept, ...]]:
+        """Return the next state and what the Jacobian is made of."""
+        return self.recurrence.forward(x, u, p)
+
+    def jacobians(self, steps: list[tuple[Kept, ...]], p: tuple[Weights, ...]) -> Operator:
+        """Return the Jacobians (step, ..., n, n) of steps that kept ``steps``, as one operator."""
+        layers = (zip(*layer, strict=True) for layer in zip(*steps, strict=True))
+        return self.recurrence.jacobian(tuple(tuple(map(_stacked, layer)) for layer in layers), p)
 
     def reads_weights_once(self, n_columns: int) -> bool:
         """Return whether `tangent` saves a pass over weights that do not fit a core's cache."""
@@ -165,7 +199,7 @@ class RecurrentJacobian(RecurrentStep):
     """``jac(t, x, u, p)`` of stacked cells."""
 
     def __call__(self, t: float, x: Array, u: Array, p: tuple[Weights, ...]) -> Operator:
-        return self.recurrence.evaluate(x, u, p, True)[1]
+        return self.recurrence.jacobian(self.recurrence.forward(x, u, p)[1], p)
 
 
 class HiddenStep(RecurrentStep):
@@ -176,18 +210,20 @@ class HiddenStep(RecurrentStep):
         self.full = full
 
     def freeze(self, x0: Array, inputs: Array, p: tuple[Weights, ...]) -> tuple[Array, Array]:
-        """Run the whole network once; return the hidden start and the inputs (input, c_t) of every step.
+        """Run the whole network once; return the hidden states and the inputs (input, c_t) of every step.
 
-        ``x0`` is the full state (h, c), or h alone with zero memory.
+        ``x0`` is the full state (h, c), or h alone with zero memory. The last of the hidden states follows the last
+        step: there is one more of them than there are inputs.
         """
         xp = namespace(x0)
         hidden = self.recurrence.n
         if x0.shape[-1] == hidden:
             x0 = xp.concat((x0, xp.zeros_like(x0)), axis=-1)
         x = x0
-        rows = []
+        states, rows = [x0[..., :hidden]], []
         for step in range(inputs.shape[-2]):
             u = inputs[..., step, :]
             rows.append(_join(u, x[..., hidden:]))
-            x = self.full.evaluate(x, u, p, False)[0]
-        return x0[..., :hidden], xp.stack(rows, axis=-2)
+            x = self.full.forward(x, u, p)[0]
+            states.append(x[..., :hidden])
+        return xp.stack(states, axis=-2), xp.stack(rows, axis=-2)

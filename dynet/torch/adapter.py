@@ -19,7 +19,7 @@ from dynet.torch.cells_adapter import from_cell
 from dynet.torch.copies import checked_dtype, evaluation_copy, refuse_training
 from dynet.torch.encoding import Encoder
 
-__all__ = ["from_module", "recurrent_system"]
+__all__ = ["from_module", "recurrent_system", "stacked_layers"]
 
 #: Cells by torch's names of them, with the names that descriptions use.
 CELLS: dict[str, tuple[str, Callable[[], Cell]]] = {
@@ -293,10 +293,14 @@ def _weight_names(module: nn.Module) -> list[str]:
 def _layers(module: nn.Module, dtype: torch.dtype | None) -> tuple[Weights, ...]:
     """Return the weights of every layer, read from a copy: parametrisations may change as they are read."""
     copied = evaluation_copy(module)
-    names = _weight_names(module)
-    a_layer = 4 if module.bias else 2
     with torch.no_grad():
-        tensors = [getattr(copied, name).detach().to(dtype=dtype, copy=True) for name in names]
+        return stacked_layers(copied, lambda weight: weight.detach().to(dtype=dtype, copy=True))
+
+
+def stacked_layers(module: Any, of: Callable[[torch.Tensor], torch.Tensor]) -> tuple[Weights, ...]:
+    """Return the weights of every layer of a recurrent module, with ``of`` applied to each."""
+    tensors = [of(getattr(module, name)) for name in _weight_names(module)]
+    a_layer = 4 if module.bias else 2
     return tuple(Weights(*tensors[start : start + a_layer]) for start in range(0, len(tensors), a_layer))
 
 

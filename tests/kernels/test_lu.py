@@ -43,7 +43,7 @@ def test_any_tall_matrix_is_the_product_of_its_factors(k, extra, dtype, exponent
     assert_factored(A.astype(dtype))
 
 
-@pytest.mark.parametrize("n", [7, 8, 9, 31, 32, 33, 64, 65, 129, 200])
+@pytest.mark.parametrize("n", [7, 8, 9, 31, 32, 33, 64, 65, 129, 200, 450])
 @pytest.mark.parametrize("kind", ["random", "rank deficient", "dead rows", "ordered backwards", "integers", "zero"])
 def test_sizes_round_the_blocks_and_matrices_that_tempt_pivoting(n, kind):
     random = np.random.default_rng(n)

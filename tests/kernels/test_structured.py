@@ -5,6 +5,7 @@ import pytest
 
 from dynet.kernels.frames import make_frame
 from dynet.kernels.structure import Layout, MemoryParts, SumParts
+from dynet.kernels.structured import apart, multiply_sum, scratch
 from dynet.systems.operators import Affine, GatedCell, ScaledSum, Term, assemble
 
 DTYPES = [np.float64, np.float32]
@@ -58,7 +59,7 @@ def test_structured_steps_grow_like_dense_householder_steps(kind, n, batch):
     found = growth(make_frame("lu", V.copy()), jacobians)
     expected = growth(make_frame("qr", V.copy()), [assemble(J) for J in jacobians])
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-9)
-    layout = Layout(3 if batch else 1, n, np.dtype(np.float64))
+    layout = Layout(batch, n, np.dtype(np.float64))
     assert isinstance(layout.parts_of(jacobians[0]), MemoryParts if kind == "memory" else SumParts)
 
 
@@ -126,3 +127,61 @@ def test_tensors_of_the_host_are_worked_on_where_they_lie():
     found = growth(frame, tensors)
     assert isinstance(frame.basis(), torch.Tensor)
     np.testing.assert_allclose(found, growth(make_frame("lu", np.eye(16)), jacobians), rtol=0, atol=1e-12)
+
+
+def shared_weights(kind, random, n, dtype, batch, n_steps):
+    """Return Jacobians that differ in their diagonals alone, and the same as one operator of many steps."""
+    whole = KINDS[kind](random, n, dtype, (n_steps, *batch))
+
+    def at(J, step):
+        if isinstance(J, Affine):
+            return Affine(J.a, J.b, at(J.parts[0], step))
+        if isinstance(J, GatedCell):
+            return GatedCell(at(J.E, step), at(J.M, step), J.s[step], forget=J.forget[step])
+        terms = (Term(left[step], W, None if right is None else right[step]) for left, W, right in J.terms)
+        return ScaledSum(*terms, diagonal=None if J.diagonal is None else J.diagonal[step])
+
+    return [at(whole, step) for step in range(n_steps)], whole
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("batch", [(), (3,)])
+@pytest.mark.parametrize("n", [2, 10, 48, 134])
+@pytest.mark.parametrize("kind", KINDS)
+def test_many_steps_at_once_are_single_steps_to_the_last_bit(kind, n, batch, dtype):
+    random = np.random.default_rng(n)
+    jacobians, whole = shared_weights(kind, random, n, dtype, batch, 5)
+    V = np.broadcast_to(np.linalg.qr(random.standard_normal((n, n)))[0].astype(dtype), (*batch, n, n)).copy()
+    alone, together = (make_frame("lu", V.copy()) for _ in range(2))
+    assert not together.runs  # the frame is not packed before its first factorisation
+    for frame in (alone, together):
+        growth(frame, jacobians[:1])
+    expected = growth(alone, jacobians).sum(axis=0)
+    assert together.runs
+    assert together.run(whole, 5)
+    np.testing.assert_array_equal(together.basis(), alone.basis())
+    np.testing.assert_allclose(together.collect(), expected, rtol=0, atol=1e-12 if dtype == np.float64 else 1e-4)
+
+
+def test_unknown_jacobians_are_left_alone():
+    random = np.random.default_rng(8)
+    frame = make_frame("lu", np.eye(6))
+    growth(frame, [random.standard_normal((6, 6))])
+    before = frame.basis()
+    assert not frame.run(random.standard_normal((4, 6, 6)), 4)
+    np.testing.assert_array_equal(frame.basis(), before)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("n", [1, 2, 5, 6, 7, 8, 12, 16, 17, 31, 64, 100, 384, 385])
+def test_products_with_a_triangle_at_all_sizes(n, dtype):
+    random = np.random.default_rng(n)
+    W = random.standard_normal((n, n)).astype(dtype)
+    packed, target = np.zeros((2, n, apart(n, np.dtype(dtype))), dtype)
+    packed[:, :n] = random.standard_normal((n, n))  # the upper triangle is another matrix's
+    L = np.tril(packed[:, :n].T, -1) + np.eye(n)
+    rows, ones = random.permutation(n), np.ones((1, n), dtype)
+    multiply_sum(W.T.copy()[None], ones, ones, np.empty(0, dtype), packed, rows, target, scratch(n, np.dtype(dtype)))
+    expected = W[:, rows].astype(float) @ L
+    np.testing.assert_allclose(target[:, :n].T, expected, rtol=0, atol=20 * n * np.finfo(dtype).eps)
+    np.testing.assert_array_equal(target[:, n:], 0)

@@ -122,7 +122,8 @@ def test_hidden_state_is_dh_dh_at_frozen_memory(num_layers):
     full = from_module(module)
     inputs = torch.randn(5, M, dtype=torch.float64)
     start = torch.randn(size(module), dtype=torch.float64)
-    h, rows = system.step.freeze(start, inputs, system.params)
+    states, rows = system.step.freeze(start, inputs, system.params)
+    h = states[..., 0, :]
     x, half = start, H * num_layers
     for t in range(5):
         torch.testing.assert_close(h, x[:half], rtol=0, atol=1e-12)
