@@ -274,6 +274,11 @@ def _label(
             "1",
         ),
         "n_samples": (lead, shaped(result.n_samples), "samples that the fit counts", "1"),
-        "message": (lead, shaped(result.message), "why there is no order, or none inside the range", ""),
+        "message": (
+            lead,
+            shaped(np.array(result.message.tolist(), dtype=str)),
+            "why there is no order, or none inside the range",
+            "",
+        ),
     }
     return dataset(variables, {"bound": ["lower", "upper"], "model": ["exponential", "constant"], **coords}, attrs)
