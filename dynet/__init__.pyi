@@ -6,6 +6,11 @@ from .systems.flow import Flow as Flow
 from .systems.difference import finite_difference as finite_difference
 from .systems.check import check_jacobian as check_jacobian
 from .systems.trajectory import simulate as simulate
+from .systems.gamma import (
+    gamma_activation as gamma_activation,
+    gamma_mean_slope as gamma_mean_slope,
+    gamma_slope_bound as gamma_slope_bound,
+)
 from .systems import networks as networks, zoo as zoo
 
 # exponents
