@@ -35,6 +35,11 @@ from .propagation.norms import jacobian_norms as jacobian_norms
 from .propagation.gradients import gradient_norms as gradient_norms
 from .propagation.horizon import gradient_horizon as gradient_horizon
 
+# adaptation of single neurons
+from .adaptation.gain import fit_gain_scaling as fit_gain_scaling, gain_scaling_stimulus as gain_scaling_stimulus
+from .adaptation.kinetics import fit_adaptation as fit_adaptation
+from .adaptation.stability import noise_gain as noise_gain, stability_boundary as stability_boundary
+
 # files and pictures
 from .io import load as load, save as save
 from . import plot as plot

@@ -124,7 +124,7 @@ def gamma_activation(
     Raises
     ------
     InputError
-        If n is not positive, or something is not numeric.
+        If n is not positive, something is not numeric, or shapes do not fit.
 
     Warns
     -----
@@ -164,6 +164,10 @@ def _evaluate(x: Any, n: Any, s: Any, derivative: str | None) -> Any:
         x = faults.real_array("x", x)
         faults.raise_if_any()
     n, s = move_like(n, x), move_like(s, x)
+    try:
+        np.broadcast_shapes(x.shape, n.shape, s.shape)
+    except ValueError as error:
+        raise InputError(f"x, n and s do not fit together: {error}") from error
     with np.errstate(under="ignore", over="ignore", invalid="ignore"):
         result = _FORMULAS[derivative](exact_parts(x, n), n, s)
     return result[()] if is_numpy(result) else result

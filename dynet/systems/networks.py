@@ -486,7 +486,7 @@ def gamma_weights(layers: tuple[Weights, ...], n: Any, s: Any, *, stacked: bool)
     for gains, saturations in zip(*columns, strict=True):
         check_gamma(gains, saturations, s_outside="warn")
     return tuple(
-        GammaWeights(*w, move_like(gains, w.W_hh), move_like(saturations, w.W_hh))
+        GammaWeights(w.W_hh, w.W_xh, w.b_hh, w.b_xh, move_like(gains, w.W_hh), move_like(saturations, w.W_hh))
         for w, gains, saturations in zip(layers, *columns, strict=True)
     )
 
