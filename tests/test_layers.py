@@ -12,7 +12,7 @@ import pytest
 PACKAGE = Path(__file__).resolve().parent.parent / "dynet"
 
 FLOORS = (
-    {"errors", "typing", "_files", "_optional"},
+    {"errors", "typing", "_files", "_optional", "_progress"},
     {"kernels", "_labels", "_validate"},
     {"systems"},
     {"lyapunov", "variational", "fractional", "adaptation"},

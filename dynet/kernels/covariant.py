@@ -18,7 +18,8 @@ from numba import njit
 from dynet.kernels import rk
 from dynet.kernels.caching import CACHE
 from dynet.kernels.formulas import pack_frame, unpack_frame
-from dynet.kernels.small import PLAIN_LOOPS_UP_TO, input_row, is_rounding
+from dynet.kernels.rounding import is_rounding
+from dynet.kernels.small import PLAIN_LOOPS_UP_TO, input_row
 from dynet.kernels.traced import peek, poke
 
 
@@ -26,7 +27,7 @@ from dynet.kernels.traced import peek, poke
 def triangulate_plain(V, R):  # type: ignore[no-untyped-def]
     """Replace ``V`` (n, k) by its orthonormal factor and write the other one, diag R >= 0, into ``R`` (k, k).
 
-    A column whose pivot is rounding (`dynet.kernels.small.is_rounding`) and all columns after it, and their rows and
+    A column whose pivot is rounding (`dynet.kernels.rounding.is_rounding`) and all columns after it, and their rows and
     columns of R, become zero.
     """
     n, k = V.shape
@@ -55,7 +56,7 @@ def triangulate_plain(V, R):  # type: ignore[no-untyped-def]
             if R[j, j] >= 0.5 * before:
                 break
             before = R[j, j]
-        if is_rounding(R, j, n, largest, epsilon):
+        if is_rounding(R, j, largest, epsilon):
             _lose(V, R, j)
             return
         for i in range(n):
@@ -89,7 +90,7 @@ def triangulate_lapack(V, R):  # type: ignore[no-untyped-def]
         for j in range(count):
             V[i, j] = (-Q[i, j] if T[j, j] < 0.0 else Q[i, j]) if in_use else 0.0
     for j in range(count):
-        if is_rounding(R, j, n, largest, np.finfo(V.dtype).eps):
+        if is_rounding(R, j, largest, np.finfo(V.dtype).eps):
             _lose(V, R, j)
             return
 

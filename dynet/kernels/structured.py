@@ -209,7 +209,7 @@ def run_sum(matrices, lefts, rights, diagonals, buffers, keys, rows, pivots, wor
     """Multiply by sums of gates, step after step, and factor after each.
 
     ``lefts`` and ``rights`` (step, gate, n), ``diagonals`` (step, n), or (step, 0). The frame starts in ``buffers[0]``
-    and goes to and fro between the two. ``pivots`` (step, k) is written.
+    and moves from one to the other at every step. ``pivots`` (step, k) is written.
     """
     for step in range(len(pivots)):
         source, target = step % 2, 1 - step % 2

@@ -8,11 +8,12 @@ import numpy as np
 import xarray as xr
 
 from dynet._labels import EXPONENT_UNITS, dataset, unit_coordinates
+from dynet._progress import progress_bar
 from dynet._validate import Faults
 from dynet.lyapunov.convergence import error_bars, sequence_rates
 from dynet.lyapunov.ginelli import Plan, SequenceVectors, sequence_vectors
 from dynet.lyapunov.problem import Problem
-from dynet.lyapunov.run import blas_threads, block_size, progress_bar
+from dynet.lyapunov.run import blas_threads, block_size
 from dynet.lyapunov.setup import require_map
 from dynet.lyapunov.spectrum import jacobian_kind, named_rng, state_kind
 from dynet.lyapunov.walk import make_walk

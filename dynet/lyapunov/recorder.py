@@ -10,7 +10,7 @@ import numpy as np
 from scipy.linalg import get_lapack_funcs
 
 from dynet.kernels.namespace import is_numpy, machine_epsilon, move_like, namespace, to_numpy
-from dynet.kernels.small import doubtful, is_rounding
+from dynet.kernels.rounding import doubtful, is_rounding
 from dynet.lyapunov.problem import Problem, raise_if_diverged
 from dynet.lyapunov.tangent import sequence_inputs
 from dynet.lyapunov.walk import walk
@@ -166,14 +166,14 @@ class _ArrayRecorder(Recorder):
             return
         in_use = (V != 0).any(axis=1)
         Q, T = _factored(V)
-        n, count = V.shape
+        count = V.shape[1]
         R[:count, :count] = T
         epsilon, largest = machine_epsilon(V), max(T.max(), -T.min())
-        in_doubt = np.flatnonzero(~(T.diagonal() > doubtful(n, epsilon) * largest))
+        in_doubt = np.flatnonzero(~(T.diagonal() > doubtful(epsilon) * largest))
         if in_doubt.size:
             raise_if_diverged(to_numpy(x), to_numpy(V), number, self._sequence, self._problem)
         for j in in_doubt:
-            if is_rounding(R, j, n, largest, epsilon):
+            if is_rounding(R, j, largest, epsilon):
                 R[:, j:] = 0.0
                 R[j:, :] = 0.0
                 Q = Q[:, :j]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NamedTuple
@@ -10,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from dynet._progress import progress_bar
 from dynet.kernels.memory_order import copied
 from dynet.lyapunov.convergence import standard_error
 from dynet.lyapunov.engines import make_engine
@@ -110,14 +110,6 @@ def block_size(n_steps: int, interval: int) -> int:
     most = -(-factorisations // _MOST_BLOCKS)
     wanted = min(_FACTORISATIONS_A_BLOCK, max(factorisations // _FEWEST_BLOCKS, 1))
     return interval * max(most, wanted)
-
-
-def progress_bar(n_steps: int, title: str, shown: bool) -> Any:
-    """Return a progress bar: a widget in notebooks that have them, text elsewhere."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # a notebook without widgets is no reason to warn: text will do
-        from tqdm.auto import tqdm
-    return tqdm(total=n_steps, disable=not shown, desc=title, unit="step", leave=False)
 
 
 def blas_threads(problem: Problem) -> AbstractContextManager[Any]:

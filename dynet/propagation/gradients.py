@@ -9,13 +9,14 @@ import numpy as np
 import xarray as xr
 
 from dynet._labels import dataset
+from dynet._progress import progress_bar
 from dynet._validate import Faults, shown
 from dynet.errors import InputError
 from dynet.kernels.namespace import device_of, move_like, namespace, to_numpy
 from dynet.lyapunov.problem import Problem
 from dynet.lyapunov.walk import make_walk, settled
 from dynet.propagation.backward import Gradient, backward, forward, normalised, pulled_back
-from dynet.propagation.runs import groups, is_batched, mean_and_error, members, progress_bar, run_attrs, window_starts
+from dynet.propagation.runs import groups, is_batched, mean_and_error, members, run_attrs, window_starts
 from dynet.systems.map import Map
 from dynet.typing import Array, ArrayLike
 
@@ -115,7 +116,7 @@ def gradient_norms(
     faults.raise_if_any()
     logs = np.empty((S, starts.size, length + 1))
     total = len(groups(problem)) * (int(starts[-1]) + length - n_transient)
-    with progress_bar(total, progress, "gradient norms") as bar:
+    with progress_bar(total, "gradient norms", progress) as bar:
         for group in groups(problem):
             rows = members(problem, group)
             _run(problem, group, n_transient, starts, length, loss, logs[rows.start : rows.stop], bar)

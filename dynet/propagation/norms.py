@@ -8,6 +8,7 @@ import numpy as np
 import xarray as xr
 
 from dynet._labels import dataset
+from dynet._progress import progress_bar
 from dynet._validate import Faults
 from dynet.kernels.bidiagonal import largest_singular_value
 from dynet.kernels.namespace import machine_epsilon, move_like, namespace, to_numpy
@@ -18,7 +19,6 @@ from dynet.propagation.runs import (
     is_batched,
     mean_and_error,
     members,
-    progress_bar,
     raise_not_finite,
     run_attrs,
 )
@@ -113,7 +113,7 @@ def jacobian_norms(
     exact = method == "exact" or (method == "auto" and n <= _EXACT_UP_TO)
     norms = np.empty((3, S, n_steps))  # spectral, its residual, Frobenius
     start = np.random.default_rng(0).standard_normal((n, 1))
-    with progress_bar(len(groups(problem)) * n_steps, progress, "Jacobian norms") as bar:
+    with progress_bar(len(groups(problem)) * n_steps, "Jacobian norms", progress) as bar:
         for group in groups(problem):
             rows = members(problem, group)
             x = settled(problem, group, n_transient)

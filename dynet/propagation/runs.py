@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any, NoReturn
 
 import numpy as np
@@ -73,14 +72,6 @@ def log_length(g: Array) -> np.ndarray:
     with np.errstate(divide="ignore"):
         total = np.log(to_numpy(squares).astype(np.float64))
     return np.asarray(0.5 * total + np.log(to_numpy(safe[..., 0, 0]).astype(np.float64)))
-
-
-def progress_bar(total: int, progress: bool, description: str) -> Any:
-    """Return a progress bar over steps."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # a notebook without widgets is no reason to warn: text will do
-        from tqdm.auto import tqdm
-    return tqdm(total=total, disable=not progress, desc=description, unit="step", leave=False)
 
 
 def run_attrs(problem: Problem, **settings: Any) -> dict[str, Any]:

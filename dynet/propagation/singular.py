@@ -11,6 +11,7 @@ from scipy.special import logsumexp
 from threadpoolctl import threadpool_limits
 
 from dynet._labels import dataset
+from dynet._progress import progress_bar
 from dynet._validate import Faults
 from dynet.lyapunov.problem import Problem
 from dynet.lyapunov.walk import make_walk, settled, walk
@@ -21,7 +22,6 @@ from dynet.propagation.runs import (
     is_batched,
     mean_and_error,
     members,
-    progress_bar,
     run_attrs,
     window_starts,
 )
@@ -138,7 +138,7 @@ def singular_values(
     volumes = np.empty(values.shape[:-1])
     one_thread = 1 if n <= 256 else None
     total = len(groups(problem)) * (int(starts[-1] + lengths[-1]) - n_transient)
-    with threadpool_limits(one_thread), progress_bar(total, progress, "singular values") as bar:
+    with threadpool_limits(one_thread), progress_bar(total, "singular values", progress) as bar:
         for group in groups(problem):
             rows = members(problem, group)
             _run(

@@ -12,13 +12,14 @@ from scipy.special import logsumexp
 from torch.utils import _pytree as pytree
 
 from dynet._labels import dataset
+from dynet._progress import progress_bar
 from dynet.errors import DivergenceError
 from dynet.kernels.bidiagonal import largest_singular_value
 from dynet.kernels.namespace import machine_epsilon, to_numpy
 from dynet.lyapunov.problem import Problem
 from dynet.lyapunov.walk import make_walk
 from dynet.propagation.backward import backward, normalised, pulled_back
-from dynet.propagation.runs import groups, is_batched, members, progress_bar, run_attrs
+from dynet.propagation.runs import groups, is_batched, members, run_attrs
 from dynet.systems.map import Map
 from dynet.torch.gradients import next_states, run_states, trainable
 from dynet.typing import ArrayLike
@@ -105,7 +106,7 @@ def fisher_bound(
     jacobians = np.empty((S, n_steps))
     by_parameters = np.empty((S, n_steps))
     used: list[set[int]] = []
-    with progress_bar(2 * n_steps, progress, "Fisher information") as bar:
+    with progress_bar(2 * n_steps, "Fisher information", progress) as bar:
         for group in groups(problem):
             rows = members(problem, group)
             jacobians[rows.start : rows.stop] = _jacobian_norms(problem, group, states, n_transient, n_steps)

@@ -10,12 +10,13 @@ import torch
 import xarray as xr
 
 from dynet._labels import dataset
+from dynet._progress import progress_bar
 from dynet.errors import InputError
 from dynet.lyapunov.problem import Problem
 from dynet.lyapunov.walk import make_walk, settled
 from dynet.propagation.backward import forward, normalised
 from dynet.propagation.gradients import gradient_dataset
-from dynet.propagation.runs import groups, is_batched, log_length, progress_bar, run_attrs
+from dynet.propagation.runs import groups, is_batched, log_length, run_attrs
 from dynet.systems.map import Map
 from dynet.torch.copies import first_line
 from dynet.typing import ArrayLike
@@ -112,7 +113,7 @@ def gradient_norms(
     accumulated = _Accumulated(leaves)
     g, log = _split(g)
     logs[:, 0, 0] = log
-    with progress_bar(n_steps, progress, "gradient norms") as bar:
+    with progress_bar(n_steps, "gradient norms", progress) as bar:
         for lag in range(1, n_steps + 1):
             number = n_transient + n_steps - lag
             x = states[n_steps - lag].detach().requires_grad_()
