@@ -120,12 +120,14 @@ def _rates(v: np.ndarray) -> np.ndarray:
 
 def _polished(curve: _Curve, rate: float) -> float:
     """Return the rate after Gauss-Newton steps: the search on sums of squares sees half of the digits."""
-    for _ in range(3):
+    last = np.inf
+    for _ in range(20):
         residual = curve.residual(rate)
-        step = np.linalg.lstsq(curve.derivatives(rate), residual, rcond=None)[0][-1]
-        if not curve.sum_of_squares(rate + step) < np.sum(residual**2):
+        step = float(np.linalg.lstsq(curve.derivatives(rate), residual, rcond=None)[0][-1])
+        rounding = 1 + 8 * np.finfo(np.float64).eps
+        if not abs(step) < last or curve.sum_of_squares(rate + step) > np.sum(residual**2) * rounding:
             break
-        rate += float(step)
+        rate, last = rate + step, abs(step)
     return rate
 
 

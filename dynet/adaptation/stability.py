@@ -101,7 +101,7 @@ def noise_gain(n: ArrayLike, s: ArrayLike, *, mu: ArrayLike = 0.0, sigma: ArrayL
         "variance_out": ((*lead, "estimate"), variance, "variance after the activation", "1"),
         "variance_ratio": (
             (*lead, "estimate"),
-            variance / widths[..., None] ** 2,
+            ratio,
             "variance out over variance in",
             "1",
         ),
