@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from typing import Any
 
 import numpy as np
 import scipy.stats
@@ -20,6 +19,8 @@ __all__ = ["fit_gain_scaling", "gain_scaling_stimulus"]
 _MODELS = ("power", "exponential", "constant")
 _NAMES = ("a", "b", "c")
 _LEVEL = 0.95
+#: A law whose AICc is higher than that of the other one by more has no support (Burnham & Anderson).
+_NO_SUPPORT = 10.0
 _REFERENCE = "Geadah et al. (2024) doi:10.1371/journal.pcbi.1012567; Hurvich & Tsai (1989) doi:10.1093/biomet/76.2.297"
 
 
@@ -114,8 +115,9 @@ def fit_gain_scaling(gain: xr.DataArray, *, dim: str) -> xr.Dataset:
     Warns
     -----
     UserWarning
-        If an interval of b spans 0: the levels do not tell a fall from a rise, or a bend from a straight line (for the
-        power law against the logarithm of the level), and a and c have no bound.
+        If the interval of b spans 0, in a law that the other one does not beat by more than 10 in AICc: the levels do
+        not tell a fall from a rise, or a bend from a straight line (for the power law against the logarithm of the
+        level), and a and c have no bound.
 
     Notes
     -----
@@ -142,7 +144,7 @@ def fit_gain_scaling(gain: xr.DataArray, *, dim: str) -> xr.Dataset:
     )
     fits = [_fits(series.points, row) for row in series.values]
     parameters, intervals, residuals, information = (series.labelled([fit[i] for fit in fits]) for i in range(4))
-    _warn_of_flat_rates(intervals)
+    _warn_of_flat_rates(intervals, information)
     lead = series.dims
     units = series.units
     variables = {
@@ -182,9 +184,11 @@ def _fits(xi: np.ndarray, gain: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.
     return parameters, intervals, residuals, information
 
 
-def _warn_of_flat_rates(intervals: Any) -> None:
+def _warn_of_flat_rates(intervals: np.ndarray, information: np.ndarray) -> None:
     ends = intervals[..., :2, 1, :].reshape(-1, 2, 2)
-    spans = (ends[..., 0] <= 0) & (ends[..., 1] >= 0)
+    laws = information[..., :2].reshape(-1, 2)
+    supported = laws - laws.min(axis=-1, keepdims=True) <= _NO_SUPPORT
+    spans = supported & (ends[..., 0] <= 0) & (ends[..., 1] >= 0)
     for i, model in enumerate(_MODELS[:2]):
         if spans[:, i].any():
             count = f" for {int(spans[:, i].sum())} of {len(spans)} gains" if len(spans) > 1 else ""

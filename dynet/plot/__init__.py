@@ -5,6 +5,7 @@ import lazy_loader as _lazy
 __getattr__, __dir__, __all__ = _lazy.attach(
     __name__,
     submod_attrs={
+        "adaptation": ["gain_scaling"],
         "propagation": ["gradient_norms", "singular_values"],
         "running": ["convergence"],
         "spectra": ["spectrum"],

@@ -7,7 +7,7 @@ from torch import nn
 
 from dynet._validate import Faults
 from dynet.errors import InputError
-from dynet.systems.gamma import gamma_parts, gamma_value
+from dynet.torch.gamma import Gamma
 
 __all__ = ["GammaRNN"]
 
@@ -136,7 +136,7 @@ class GammaRNN(nn.Module):
         states = []
         for step in steps:
             a = nn.functional.linear(state, self.W_hh) + step
-            state = gamma_value(gamma_parts(a, self.n), self.n, self.s)
+            state = Gamma.apply(a, self.n, self.s)
             states.append(state)
         return torch.stack(states, time), state[None]
 

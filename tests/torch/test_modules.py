@@ -8,6 +8,7 @@ import dynet
 from dynet.errors import InputError
 from dynet.systems.operators import assemble
 from dynet.torch import GammaRNN, from_module, from_state_dict
+from dynet.torch.gamma import Gamma
 
 
 def some_rnn(dtype=torch.float64, **settings):
@@ -61,6 +62,32 @@ def test_gradients():
         return torch.func.functional_call(rnn, dict(zip(names, values, strict=True)), (x,))[0]
 
     assert torch.autograd.gradcheck(loss, tuple(rnn.parameters()))
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit.script:DeprecationWarning")  # torch's own, in forward mode
+@pytest.mark.parametrize("shared", [False, True])
+def test_activation_has_all_kinds_of_derivatives(shared):
+    torch.manual_seed(1)
+    x = torch.linspace(-3, 3, 8, dtype=torch.float64).reshape(2, 4).requires_grad_()
+    n = (torch.rand(() if shared else 4, dtype=torch.float64) * 4 + 1).requires_grad_()
+    s = torch.rand(() if shared else 4, dtype=torch.float64).requires_grad_()
+    assert torch.autograd.gradcheck(Gamma.apply, (x, n, s), check_forward_ad=True)
+    assert torch.autograd.gradgradcheck(Gamma.apply, (x, n, s))
+    J = torch.func.jacfwd(lambda x: Gamma.apply(x, n, s).sum(0))(x)
+    torch.testing.assert_close(J, torch.func.jacrev(lambda x: Gamma.apply(x, n, s).sum(0))(x))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_activation_is_that_of_the_networks(dtype):
+    x = torch.linspace(-60, 60, 241, dtype=dtype, requires_grad=True)
+    n, s = torch.tensor(3.0, dtype=dtype), torch.tensor(0.3, dtype=dtype)
+    value = Gamma.apply(x, n, s)
+    (slope,) = torch.autograd.grad(value.sum(), x)
+    tolerance = 200 * torch.finfo(dtype).eps  # |z| times the rounding of z
+    tiny = 1e-37 if dtype is torch.float32 else 0
+    for found, derivative in ((value.detach(), None), (slope, "x")):
+        true = dynet.gamma_activation(x.detach(), n, s, derivative=derivative)
+        torch.testing.assert_close(found, true, rtol=tolerance, atol=tiny)
 
 
 @pytest.mark.parametrize("z", [-80.0, -20.0, 0.0, 15.0, 30.0, 80.0])
