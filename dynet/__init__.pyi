@@ -11,7 +11,7 @@ from .systems.gamma import (
     gamma_mean_slope as gamma_mean_slope,
     gamma_slope_bound as gamma_slope_bound,
 )
-from .systems import networks as networks, zoo as zoo
+from .systems import networks as networks, theory as theory, zoo as zoo
 
 # exponents
 from .lyapunov.spectrum import lyapunov_spectrum as lyapunov_spectrum
@@ -27,6 +27,7 @@ from .lyapunov.oseledets import oseledets_matrix as oseledets_matrix
 from .lyapunov.participation import vector_participation as vector_participation
 from .lyapunov.splitting import splitting_angles as splitting_angles
 from .lyapunov.comparison import compare as compare
+from .lyapunov.distance import spectrum_distance as spectrum_distance
 from .lyapunov.table import summary as summary
 
 # propagation
@@ -34,6 +35,19 @@ from .propagation.singular import singular_values as singular_values
 from .propagation.norms import jacobian_norms as jacobian_norms
 from .propagation.gradients import gradient_norms as gradient_norms
 from .propagation.horizon import gradient_horizon as gradient_horizon
+from .propagation.normality import non_normality as non_normality
+from .propagation.pseudospectra import pseudospectrum as pseudospectrum
+from .propagation.state_statistics import (
+    autocorrelation_time as autocorrelation_time,
+    participation_ratio as participation_ratio,
+)
+from .systems.closed_loop import close_loop as close_loop
+from .propagation.driven import echo_state as echo_state
+from .propagation.gain_response import input_gain as input_gain, variance_components as variance_components
+from .propagation.two_trajectories import (
+    perturbation_retention as perturbation_retention,
+    two_trajectory_exponent as two_trajectory_exponent,
+)
 
 # adaptation of single neurons
 from .adaptation.gain import fit_gain_scaling as fit_gain_scaling, gain_scaling_stimulus as gain_scaling_stimulus

@@ -1,5 +1,6 @@
 """The benchmarks themselves: that they run, and that what they compare with is right."""
 
+import argparse
 import importlib.util
 import subprocess
 import sys
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy import stats
 
 import dynet
 
@@ -68,6 +70,35 @@ def test_c_loops_are_right():
     system = dynet.zoo.lorenz63().to_map(0.01)
     exact = dynet.lyapunov_spectrum(system, start, 203, initial_frame=np.eye(3), qr_interval=1)
     np.testing.assert_allclose(orthonormal, exact.lyapunov_exponent, atol=1e-8)
+
+
+@pytest.mark.slow
+def test_flossing_lengthens_the_horizon_of_a_delayed_copy():
+    flossing = load("flossing")
+    options = argparse.Namespace(units=48, floss=40, exponents=24, steps=200, longer=4)
+    torch.set_num_threads(1)
+    rows = [{side: flossing.one(seed, 24, side, options) for side in ("plain", "flossed")} for seed in range(5)]
+    difference = [row["flossed"]["loss"] - row["plain"]["loss"] for row in rows]
+    # the same sign in every seed, and a paired t test
+    assert max(difference) < 0
+    assert stats.ttest_1samp(difference, 0).pvalue < 0.02
+    assert np.mean([row["flossed"]["right"] for row in rows]) > np.mean([row["plain"]["right"] for row in rows]) + 0.1
+    assert all(row["flossed"]["after"] > row["flossed"]["before"] for row in rows)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("script", "words"),
+    [
+        (["flossing.py", "--seeds", "2", "--delays", "3", "--steps", "5", "--floss", "2"], "processor seconds a run"),
+        (["monitor.py", "--units", "8", "--epochs", "3", "--length", "70"], "0 epochs failed"),
+    ],
+)
+def test_scripts_run(script, words):
+    run = subprocess.run(
+        [sys.executable, str(FOLDER / script[0]), *script[1:]], capture_output=True, text=True, check=True
+    )
+    assert words in run.stdout
 
 
 @pytest.mark.slow

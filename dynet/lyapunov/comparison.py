@@ -11,6 +11,7 @@ from dynet._labels import dataset
 from dynet._validate import Faults, shown
 from dynet.lyapunov.convergence import error_bars
 from dynet.lyapunov.dimension import are_independent, half_width
+from dynet.lyapunov.distance import distance
 
 __all__ = ["compare"]
 
@@ -33,8 +34,10 @@ def compare(spectra: Mapping[str, xr.Dataset], *, level: float = 0.95) -> xr.Dat
     Dataset
         ``difference(comparison, exponent)``, ``standard_error(comparison, exponent)`` and its
         ``degrees_of_freedom(comparison, exponent)``, ``interval(comparison, exponent, bound)`` and
-        ``spectrum_distance(comparison)``, the root mean square difference over finite exponents. Comparisons are
-        named "later - first". Exponents that are -inf in both have difference 0, in one of them an infinite one.
+        ``spectrum_distance(comparison)``, the root mean square difference over finite exponents, with its
+        ``distance_error`` and the ``distance_noise`` that equal spectra would show (see `spectrum_distance`).
+        Comparisons are named "later - first". Exponents that are -inf in both have difference 0, in one of them an
+        infinite one.
 
     Raises
     ------
@@ -60,7 +63,8 @@ def compare(spectra: Mapping[str, xr.Dataset], *, level: float = 0.95) -> xr.Dat
     for name, other in others:
         _check_pair(faults, first_name, first, name, other)
     faults.raise_if_any()
-    differences, errors, degrees, distances = [], [], [], []
+    differences, errors, degrees = [], [], []
+    distances = [distance(other, first) for _, other in others]
     for _, other in others:
         with np.errstate(invalid="ignore"):
             growth = other["growth"].values - first["growth"].values
@@ -74,8 +78,6 @@ def compare(spectra: Mapping[str, xr.Dataset], *, level: float = 0.95) -> xr.Dat
         errors.append(np.where(np.isfinite(difference), error, np.inf))
         degrees.append(freedom)
         differences.append(difference)
-        finite = difference[np.isfinite(difference)]
-        distances.append(float(np.sqrt(np.mean(finite**2))) if finite.size else np.inf)
     difference, error, freedom = np.array(differences), np.array(errors), np.array(degrees)
     width = half_width(level, freedom) * error
     unit = f"nat / {first.attrs['time_unit']}"
@@ -92,7 +94,24 @@ def compare(spectra: Mapping[str, xr.Dataset], *, level: float = 0.95) -> xr.Dat
                 "1",
             ),
             "interval": (("comparison", "exponent", "bound"), bounds, f"{100 * level:g} % interval", unit),
-            "spectrum_distance": (("comparison",), distances, "root mean square difference", unit),
+            "spectrum_distance": (
+                ("comparison",),
+                [found.value for found in distances],
+                "root mean square difference",
+                unit,
+            ),
+            "distance_error": (
+                ("comparison",),
+                [found.error for found in distances],
+                "standard error of the distance",
+                unit,
+            ),
+            "distance_noise": (
+                ("comparison",),
+                [found.noise for found in distances],
+                "distance of equal spectra with these error bars",
+                unit,
+            ),
         },
         {
             "comparison": [f"{name} - {first_name}" for name, _ in others],

@@ -42,7 +42,8 @@ def summary(result: xr.Dataset, *, level: float = 0.95) -> pd.DataFrame:
     Parameters
     ----------
     result : Dataset
-        From `lyapunov_spectrum`, `compare`, `kaplan_yorke_dimension`, `entropy_rate` or `memory_time`.
+        From `lyapunov_spectrum`, `compare`, `spectrum_distance`, `kaplan_yorke_dimension`, `entropy_rate` or
+        `memory_time`, or recorded by a `torch.LyapunovMonitor`.
     level : float, default 0.95
         Level of the intervals.
 
@@ -68,6 +69,8 @@ def summary(result: xr.Dataset, *, level: float = 0.95) -> pd.DataFrame:
         if "lyapunov_exponent" in result and "growth" in result:
             require_leading(result)
             rows = _spectrum_rows(result, level)
+        elif "lyapunov_exponent" in result and "epoch" in result.dims:
+            rows = _training_rows(result, level)
         elif "difference" in result and "comparison" in result.dims:
             rows = _comparison_rows(result, level)
         else:
@@ -237,18 +240,63 @@ def _comparison_rows(result: xr.Dataset, level: float) -> list[list[Any]]:
         verdict = f"{clear} of {difference.size} exponents differ clearly"
         bounds = _bounds(float(difference[0]), float(widths[0]))
         rows.append(_row(f"first exponent, {name}", float(difference[0]), float(error[0]), bounds, unit, verdict))
-        distance, none = float(one["spectrum_distance"]), (np.nan, np.nan)
-        rows.append(_row(f"spectrum distance, {name}", distance, np.nan, none, unit, "root mean square"))
+        distance, spread, none = float(one["spectrum_distance"]), float(one["distance_error"]), (np.nan, np.nan)
+        verdict = _distance_verdict(float(one["distance_noise"]))
+        rows.append(_row(f"spectrum distance, {name}", distance, spread, none, unit, verdict))
+    return rows
+
+
+def _distance_verdict(noise: float) -> str:
+    return f"root mean square; equal spectra would show {noise:.2g}"
+
+
+def _training_rows(result: xr.Dataset, level: float) -> list[list[Any]]:
+    """Return what the last epoch that was measured says, and what changed since the first."""
+    measured = result.isel(epoch=np.flatnonzero(~np.isnan(result["largest"].values)))
+    failed = result.sizes["epoch"] - measured.sizes["epoch"]
+    counted = f"{measured.sizes['epoch']} of {result.sizes['epoch']} epochs measured"
+    rows = [_row("epochs that failed", failed, 0.0, (failed, failed), "1", counted)]
+    if not measured.sizes["epoch"]:
+        return rows
+    first, last = measured.isel(epoch=0), measured.isel(epoch=-1)
+    unit, epochs = last["largest"].attrs["units"], [int(one["epoch"]) for one in (first, last)]
+    values, errors, degrees = [], [], []
+    for one in (first, last):
+        leading = int(np.argmax(one["lyapunov_exponent"].values))
+        values.append(float(one["largest"]))
+        errors.append(float(one["largest_error"]))
+        degrees.append(float(one["degrees_of_freedom"][leading]))
+    width = float(half_width(level, degrees[1])) * errors[1]
+    verdict = _sign_verdict(values[1], width)
+    rows.append(
+        _row(f"largest exponent, epoch {epochs[1]}", values[1], errors[1], _bounds(values[1], width), unit, verdict)
+    )
+    if len(measured["epoch"]) > 1 and np.isfinite(values).all():
+        change, error = values[1] - values[0], float(np.hypot(errors[0], errors[1]))
+        bounds = _bounds(change, float(half_width(level, min(degrees))) * error)
+        rows.append(
+            _row(f"its change since epoch {epochs[0]}", change, error, bounds, unit, "errors taken as independent")
+        )
+    k, n = measured.sizes["exponent"], int(result.attrs["n_units"])
+    for name in ("mean", "variance"):
+        value, error = float(last[name]), float(last[f"{name}_error"])
+        label = f"{name} of {k} exponents, epoch {epochs[1]}"
+        none = (np.nan, np.nan)
+        rows.append(_row(label, value, error, none, last[name].attrs["units"], f"the {k} leading of {n}, if finite"))
+    zeros = float(last["n_zero"])
+    words = f"{zeros:.0f} of {k} exponents hold zero in their 95 % interval"
+    rows.append(_row(f"zero exponents, epoch {epochs[1]}", zeros, 0.0, (zeros, zeros), "1", words))
     return rows
 
 
 def _scalar_rows(result: xr.Dataset, level: float) -> list[list[Any]]:
     rows = []
-    for name in ("dimension", "entropy_rate", "memory_time"):
+    for name in ("dimension", "entropy_rate", "memory_time", "spectrum_distance"):
         if name in result and "standard_error" in result:
             variable = result[name]
             value, error = float(variable), float(result["standard_error"])
             bounds = result["interval"].values if "interval" in result else _scalar_bounds(result, value, level)
             title = str(variable.attrs.get("long_name", name))
-            rows.append(_row(title, value, error, bounds, str(variable.attrs.get("units", "1")), ""))
+            verdict = _distance_verdict(float(result["noise"])) if name == "spectrum_distance" else ""
+            rows.append(_row(title, value, error, bounds, str(variable.attrs.get("units", "1")), verdict))
     return rows

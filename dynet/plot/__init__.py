@@ -6,9 +6,11 @@ __getattr__, __dir__, __all__ = _lazy.attach(
     __name__,
     submod_attrs={
         "adaptation": ["gain_scaling"],
+        "complex_plane": ["eigenvalues", "pseudospectrum"],
         "propagation": ["gradient_norms", "singular_values"],
         "running": ["convergence"],
         "spectra": ["spectrum"],
+        "training": ["training_spectra"],
         "vectors": ["covariant_angles", "participation"],
     },
 )

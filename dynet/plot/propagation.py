@@ -196,6 +196,6 @@ def _draw_level(ax: Axes, horizon: xr.Dataset, logs: xr.DataArray) -> None:
         va="bottom",
         color=FAINT,
     )
-    median = float(horizon["median"].sel(fate="vanishing"))
+    median = float(horizon["median_horizon"].sel(fate="vanishing"))
     if np.isfinite(median):
         ax.axvline(median, color=FAINT, linewidth=0.8, linestyle=":", zorder=0)

@@ -42,8 +42,8 @@ def gradient_horizon(gradients: xr.Dataset, *, level: str | float = "float32 eps
     xarray.Dataset
         ``horizon(fate)``, fate being "vanishing" or "exploding": steps back to the first crossing of the level, between
         two steps by interpolating the logarithm; inf if it is not crossed within the steps at hand,
-        ``attrs["n_lags"]``. With the dimensions ``sequence`` and ``end`` of ``gradients`` in front. ``median(fate)``
-        and ``quartile(fate, bound)`` over all of these; they may be inf.
+        ``attrs["n_lags"]``. With the dimensions ``sequence`` and ``end`` of ``gradients`` in front.
+        ``median_horizon(fate)`` and ``quartile(fate, bound)`` over all of these; they may be inf.
 
     Raises
     ------
@@ -79,7 +79,7 @@ def gradient_horizon(gradients: xr.Dataset, *, level: str | float = "float32 eps
     quartiles = np.quantile(runs, [0.25, 0.75], axis=0, method="inverted_cdf").T
     variables = {
         "horizon": ((*lead, "fate"), horizons, "steps back to the level", "step"),
-        "median": (("fate",), np.quantile(runs, 0.5, axis=0, method="inverted_cdf"), "median horizon", "step"),
+        "median_horizon": (("fate",), np.quantile(runs, 0.5, axis=0, method="inverted_cdf"), "median horizon", "step"),
         "quartile": (("fate", "bound"), quartiles, "quartiles of the horizon", "step"),
     }
     coords = {

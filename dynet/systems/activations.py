@@ -34,12 +34,17 @@ def _tanh_slope(a: Array) -> Array:
 
 def _sigmoid(a: Array) -> Array:
     xp = namespace(a)
+    if hasattr(xp, "sigmoid"):  # torch's own, in one pass
+        return xp.sigmoid(a)
     E = xp.exp(-magnitude(a))
     return xp.where(a >= 0, 1.0, E) / (1 + E)
 
 
 def _sigmoid_slope(a: Array) -> Array:
-    E = namespace(a).exp(-magnitude(a))
+    xp = namespace(a)
+    if hasattr(xp, "sigmoid"):
+        return xp.sigmoid(a) * xp.sigmoid(-a)
+    E = xp.exp(-magnitude(a))
     return E / (1 + E) ** 2
 
 

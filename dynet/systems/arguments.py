@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from copy import copy
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -28,6 +30,16 @@ def start_and_inputs(faults: Faults, system: Map, x0: Any, inputs: Any, n_rows: 
     start, rows = _batch(faults, system, start, rows)
     faults.raise_if_any()
     return start, rows
+
+
+def encoded(system: Map, inputs: Any) -> tuple[Map, Any]:
+    """Return a system that reads encoded inputs, and the inputs encoded: both unchanged if it has no encoder."""
+    encode = getattr(system.step, "encode", None)
+    if encode is None or inputs is None:
+        return system, inputs
+    step = copy(system.step)
+    step.encode = None  # type: ignore[attr-defined]
+    return replace(system, step=step), encode(inputs)
 
 
 def _rows(faults: Faults, system: Map, inputs: Any, n_rows: int, steps: str) -> Any:

@@ -34,6 +34,8 @@ class JacobianOf:
 
     def __init__(self, linearize: Any) -> None:
         self.linearize = linearize
+        if hasattr(linearize, "kind"):
+            self.kind = linearize.kind
 
     def __call__(self, t: float, x: Array, u: Array, p: Any) -> Any:
         return self.linearize(t, x, u, p)[1]

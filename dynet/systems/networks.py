@@ -26,6 +26,7 @@ from dynet.systems.recurrent import (
     RecurrentLinearization,
     RecurrentStep,
 )
+from dynet.systems.untied import UntiedLinearization, UntiedStep, UntiedWeights
 from dynet.typing import Array, ArrayLike, Rng
 
 __all__ = [
@@ -313,17 +314,30 @@ def rate_network(
     return _flow_of(Elman(activation, form), tau, W, W_xh, None, b)
 
 
-def random_tanh(n: int, g: float, delta: float = 1.0, *, rng: Rng = None) -> Map:
-    """Return the random network ``x' = (1 - delta) x + delta J tanh(x)``, J_ij ~ N(0, g^2 / n).
+def random_tanh(
+    n: int,
+    g: float,
+    delta: float = 1.0,
+    *,
+    W_xh: ArrayLike | None = None,
+    untied: bool = False,
+    rng: Rng = None,
+) -> Map:
+    """Return the random network ``x' = (1 - delta) x + delta (J tanh(x) + W_xh u)``, J_ij ~ N(0, g^2 / n).
 
     Parameters
     ----------
     n : int
         Number of units.
     g : float
-        Gain; for delta = 1 and n -> inf the network is chaotic when g > 1.
+        Gain; for delta = 1 and n -> inf the network without input is chaotic when g > 1.
     delta : float, default 1.0
         Leak, in (0, 1].
+    W_xh : array (n, m), optional
+        Input weights. ``np.eye(n)`` gives every unit an input of its own, the case of `theory.mean_field`.
+    untied : bool, default False
+        Draw a new J for every step (untied weights): mean-field equations without memory, products of independent
+        matrices. J is a function of the number of the step and of ``rng``, drawn when it is needed and not kept.
     rng : Generator or int, optional
         Source of the weights; None means ``default_rng(0)``.
 
@@ -331,9 +345,15 @@ def random_tanh(n: int, g: float, delta: float = 1.0, *, rng: Rng = None) -> Map
     -------
     Map
 
+    Raises
+    ------
+    InputError
+        If an argument is out of range or does not fit.
+
     References
     ----------
-    Engelken, Wolf & Abbott (2023), doi:10.1103/PhysRevResearch.5.043044.
+    Engelken, Wolf & Abbott (2023), doi:10.1103/PhysRevResearch.5.043044; Molgedey, Schuchhardt & Schuster (1992),
+    doi:10.1103/PhysRevLett.69.3717 (weights drawn anew in every step).
 
     Examples
     --------
@@ -346,9 +366,19 @@ def random_tanh(n: int, g: float, delta: float = 1.0, *, rng: Rng = None) -> Map
         faults.positive("g", g)
     if not (isinstance(delta, int | float) and 0 < delta <= 1):
         faults.add("delta", delta, "give a leak in (0, 1]")
+    if not isinstance(untied, bool | np.bool_):
+        faults.add("untied", untied, "give True or False")
+    X = None if W_xh is None else faults.real_array("W_xh", W_xh, finite=True)
+    if not faults and X is not None and (X.ndim != 2 or X.shape[0] != n or X.shape[1] == 0):
+        faults.add("W_xh", X, f"give shape ({n}, channels)")
     faults.raise_if_any()
-    J = np.random.default_rng(0 if rng is None else rng).normal(0.0, g / np.sqrt(n), (n, n))
-    return _map_of(Elman("tanh", "inside"), J, None, None, None, rate=float(delta))
+    random = np.random.default_rng(0 if rng is None else rng)
+    if untied:
+        params = UntiedWeights(int(random.integers(2**63)), int(n), float(g), X)
+        step, linearize = UntiedStep(float(delta)), UntiedLinearization(float(delta))
+        return Map(step, linearize=linearize, params=params, vectorized=True, like=np.zeros(n))
+    J = random.normal(0.0, g / np.sqrt(n), (n, n))
+    return _map_of(Elman("tanh", "inside"), J, X, None, None, rate=float(delta))
 
 
 def rotation_rnn(alpha: ArrayLike, theta: ArrayLike, *, form: Literal["map", "flow"] = "map") -> Map | Flow:

@@ -20,6 +20,7 @@ from dynet.typing import Array
 __all__ = [
     "Affine",
     "GatedCell",
+    "InputPath",
     "Layers",
     "Operator",
     "Product",
@@ -364,6 +365,71 @@ class Layers(Operator):
 
     def transpose(self) -> Operator:
         return _TransposedLayers(self)
+
+
+class InputPath(Operator):
+    """The derivative of stacked layers with respect to the input of the lowest one.
+
+    Parameters
+    ----------
+    blocks : sequence of Operator
+        ``d(state of layer l)' / d(input of layer l)``; a layer reads the new output of the one below.
+    rows : sequence of tuple of slice
+        Where the parts of each layer's state stand in the whole state.
+    """
+
+    def __init__(self, blocks: tuple[Operator, ...], rows: tuple[tuple[slice, ...], ...]) -> None:
+        self.blocks, self.rows = blocks, rows
+        n = sum(part.stop - part.start for parts in rows for part in parts)
+        batch = np.broadcast_shapes(*(block.shape[:-2] for block in blocks))
+        self.shape = (*batch, n, blocks[0].shape[-1])
+
+    @property
+    def prototype(self) -> Array:
+        return self.blocks[0].prototype
+
+    def __matmul__(self, V: Array) -> Array:
+        xp = namespace(V)
+        pieces: list[tuple[int, Array]] = []
+        below = V
+        for J, parts in zip(self.blocks, self.rows, strict=True):
+            block = J @ below
+            below = block[..., : parts[0].stop - parts[0].start, :]
+            start = 0
+            for part in parts:
+                size = part.stop - part.start
+                pieces.append((part.start, block[..., start : start + size, :]))
+                start += size
+        batch = np.broadcast_shapes(*(tuple(piece.shape[:-2]) for _, piece in pieces))
+        ordered = [piece for _, piece in sorted(pieces, key=_first)]
+        return xp.concat([xp.broadcast_to(piece, (*batch, *piece.shape[-2:])) for piece in ordered], axis=-2)
+
+    def transpose(self) -> Operator:
+        return _TransposedInputPath(self)
+
+
+class _TransposedInputPath(Operator):
+    def __init__(self, path: InputPath) -> None:
+        self.path = path
+        self.shape = (*path.shape[:-2], path.shape[-1], path.shape[-2])
+
+    @property
+    def prototype(self) -> Array:
+        return self.path.prototype
+
+    def __matmul__(self, V: Array) -> Array:
+        path = self.path
+        received: Array | None = None
+        for layer in range(len(path.blocks) - 1, -1, -1):
+            blocks = [V[..., part, :] for part in path.rows[layer]]
+            cotangent = blocks[0] if len(blocks) == 1 else namespace(V).concat(blocks, axis=-2)
+            if received is not None:
+                cotangent = _add_to_head(cotangent, received)
+            received = path.blocks[layer].transpose() @ cotangent
+        return received
+
+    def transpose(self) -> InputPath:
+        return self.path
 
 
 def _first(pair: tuple[int, Array]) -> int:

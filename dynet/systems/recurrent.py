@@ -9,7 +9,7 @@ import numpy as np
 from dynet.errors import InputError
 from dynet.kernels.namespace import namespace
 from dynet.systems.cells import Cell, Elman, HiddenLSTM, Kept, Weights
-from dynet.systems.operators import Affine, Layers, Operator
+from dynet.systems.operators import Affine, InputPath, Layers, Operator
 from dynet.typing import Array
 
 #: entries of a matrix from which on a pass over it is a matter of memory, not of arithmetic
@@ -98,6 +98,14 @@ class Recurrence:
         inputs = tuple(self._scaled(cell.input_jacobian(w, kept), square=False) for cell, w, kept in layers[1:])
         return Layers(states, inputs, self.rows, cascade=not self.flow)
 
+    def input_jacobian(self, x: Array, u: Array, p: tuple[Weights, ...]) -> Operator:
+        """Return the derivative of the next state of a map with respect to the input."""
+        _, keeps = self.forward(x, u, p)
+        layers = zip(self.cells, p, keeps, strict=True)
+        return InputPath(
+            tuple(self._scaled(cell.input_jacobian(w, kept), square=False) for cell, w, kept in layers), self.rows
+        )
+
     def _scaled(self, J: Operator, *, square: bool) -> Operator:
         if self.flow:
             return Affine(-self.rate if square else 0.0, self.rate, J)
@@ -139,6 +147,10 @@ class RecurrentStep:
 
     def __call__(self, t: float, x: Array, u: Array, p: tuple[Weights, ...]) -> Array:
         return self.recurrence.forward(x, u, p)[0]
+
+    def input_jacobian(self, t: float, x: Array, u: Array, p: tuple[Weights, ...]) -> Operator:
+        """Return the derivative with respect to the input."""
+        return self.recurrence.input_jacobian(x, u, p)
 
     def n_channels(self, p: tuple[Weights, ...]) -> int:
         """Return the width of the input that the first layer reads."""

@@ -21,7 +21,7 @@ from dynet.torch.copies import checked_dtype, evaluation_copy, refuse_training
 from dynet.torch.encoding import Encoder
 from dynet.torch.modules import GammaRNN
 
-__all__ = ["from_module", "recurrent_system"]
+__all__ = ["from_module", "recurrent_system", "stacked_layers"]
 
 #: Cells by torch's names of them, with the names that descriptions use.
 CELLS: dict[str, tuple[str, Callable[[], Cell]]] = {
@@ -302,24 +302,19 @@ def _weight_names(module: nn.Module) -> list[str]:
 def _layers(module: nn.Module, dtype: torch.dtype | None) -> tuple[Weights | GammaWeights, ...]:
     """Return the weights of every layer, read from a copy: parametrisations may change as they are read."""
     copied = evaluation_copy(module)
-    if isinstance(copied, GammaRNN):
-        return (_gamma_weights(copied, dtype),)
-    names = _weight_names(module)
+    with torch.no_grad():
+        return stacked_layers(copied, lambda weight: weight.detach().to(dtype=dtype, copy=True))
+
+
+def stacked_layers(module: Any, of: Callable[[torch.Tensor], torch.Tensor]) -> tuple[Weights | GammaWeights, ...]:
+    """Return the weights of every layer of a recurrent module, with ``of`` applied to each."""
+    if isinstance(module, GammaRNN):
+        check_gamma(module.n, module.s, s_outside="warn")
+        bias = None if module.b is None else of(module.b)
+        return (GammaWeights(of(module.W_hh), of(module.W_xh), bias, None, of(module.n), of(module.s)),)
+    tensors = [of(getattr(module, name)) for name in _weight_names(module)]
     a_layer = 4 if module.bias else 2
-    with torch.no_grad():
-        tensors = [getattr(copied, name).detach().to(dtype=dtype, copy=True) for name in names]
     return tuple(Weights(*tensors[start : start + a_layer]) for start in range(0, len(tensors), a_layer))
-
-
-def _gamma_weights(module: GammaRNN, dtype: torch.dtype | None) -> GammaWeights:
-    def taken(tensor: torch.Tensor) -> torch.Tensor:
-        return tensor.detach().to(dtype=dtype, copy=True)
-
-    with torch.no_grad():
-        n, s = taken(module.n), taken(module.s)
-        check_gamma(n, s, s_outside="warn")
-        bias = None if module.b is None else taken(module.b)
-        return GammaWeights(taken(module.W_hh), taken(module.W_xh), bias, None, n, s)
 
 
 def _counted(count: int, noun: str) -> str:

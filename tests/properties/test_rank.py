@@ -25,13 +25,16 @@ def exact_rank(matrix):
     return rank
 
 
+SIZES = st.integers(2, 6)
+
+
 @st.composite
-def products(draw):
+def products(draw, sizes=SIZES):
     """Draw Jacobians (time, n, n) of units that die, of weights that may be of low rank, or only feed forward.
 
     The entries are large whole numbers: ranks can be known exactly, and none falls by coincidence.
     """
-    n, T = draw(st.integers(2, 6)), draw(st.integers(1, 5))
+    n, T = draw(sizes), draw(st.integers(1, 5))
     random = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     J = random.integers(-1000, 1001, (T, n, n))
     if draw(st.booleans()):
@@ -56,16 +59,21 @@ def n_finite(J, k, **keywords):
 
 
 @given(products(), st.data())
-def test_finite_exponents_count_the_rank(recorded, J, data):
+def test_finite_exponents_count_the_rank(J, data):
     n = J.shape[1]
     k = data.draw(st.integers(1, n))
     expected = min(k, rank_of_product(J))
     for frame in ("qr", "lu"):
         assert n_finite(J.astype(float), k, frame=frame) == expected, frame
+
+
+@given(products(st.sampled_from([3, 7])))
+def test_compiled_loops_count_the_rank(recorded, J):
+    # three units keep their frame in a tuple, seven in an array
     system = dynet.Map(*recorded, params=J.astype(float))
-    ds = dynet.lyapunov_spectrum(system, np.zeros(n), len(J), n_exponents=k, check=False)
+    ds = dynet.lyapunov_spectrum(system, np.zeros(J.shape[1]), len(J), check=False)
     assert ds.attrs["engine"] == "compiled"
-    assert int(np.isfinite(ds.lyapunov_exponent).sum()) == expected
+    assert int(np.isfinite(ds.lyapunov_exponent).sum()) == rank_of_product(J)
 
 
 @given(

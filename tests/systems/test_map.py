@@ -124,16 +124,16 @@ class TestWithInput:
 
 
 def test_another_bound_row_compiles_nothing():
-    from dynet.kernels.qr import SPECTRUM_BLOCKS
+    from dynet.kernels.qr import TUPLE_BLOCKS
 
     system = dynet.Map(jitted_driven, jitted_driven_jacobian, params=0.5)
     dynet.lyapunov_spectrum(system.with_input([0.1]), [0.1, 0.2], 20)
-    before = len(SPECTRUM_BLOCKS["map"].signatures)
+    before = len(TUPLE_BLOCKS["map"].signatures)
     assert before > 0
     for row, p in (([0.7], 0.25), (np.array([-0.2, 0.4]), 0.5), (0.3, 0.75)):
         bound = dynet.lyapunov_spectrum(system.with_params(p).with_input(row), [0.1, 0.2], 20, n_transient=4)
         np.testing.assert_allclose(bound.lyapunov_exponent, np.log(p), rtol=1e-13)
-    assert len(SPECTRUM_BLOCKS["map"].signatures) == before
+    assert len(TUPLE_BLOCKS["map"].signatures) == before
 
 
 @pytest.mark.parametrize("row", [0.7, [0.7], np.array([0.7]), np.float32(0.7), np.array(0.7)])
