@@ -6,6 +6,11 @@ from .systems.flow import Flow as Flow
 from .systems.difference import finite_difference as finite_difference
 from .systems.check import check_jacobian as check_jacobian
 from .systems.trajectory import simulate as simulate
+from .systems.gamma import (
+    gamma_activation as gamma_activation,
+    gamma_mean_slope as gamma_mean_slope,
+    gamma_slope_bound as gamma_slope_bound,
+)
 from .systems import networks as networks, theory as theory, zoo as zoo
 
 # exponents
@@ -49,6 +54,11 @@ from .fractional.derivative import fractional_derivative as fractional_derivativ
 from .fractional.order import fractional_order as fractional_order
 from .fractional.sinusoid import sinusoid_order as sinusoid_order
 from .fractional.comparison import compare_orders as compare_orders
+
+# adaptation of single neurons
+from .adaptation.gain import fit_gain_scaling as fit_gain_scaling, gain_scaling_stimulus as gain_scaling_stimulus
+from .adaptation.kinetics import fit_adaptation as fit_adaptation
+from .adaptation.stability import noise_gain as noise_gain, stability_boundary as stability_boundary
 
 # files and pictures
 from .io import load as load, save as save

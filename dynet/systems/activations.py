@@ -8,7 +8,7 @@ from typing import NamedTuple
 from dynet.kernels.namespace import namespace
 from dynet.typing import Array
 
-__all__ = ["ACTIVATIONS", "Activation", "identity", "relu", "sigmoid", "tanh"]
+__all__ = ["ACTIVATIONS", "Activation", "identity", "magnitude", "relu", "sigmoid", "tanh"]
 
 
 class Activation(NamedTuple):
@@ -18,7 +18,7 @@ class Activation(NamedTuple):
     slope: Callable[[Array], Array]
 
 
-def _magnitude(a: Array) -> Array:
+def magnitude(a: Array) -> Array:
     """Return |a|, by a sign instead of abs: complex steps through the networks stay exact."""
     return namespace(a).where(a >= 0, a, -a)
 
@@ -28,7 +28,7 @@ def _tanh(a: Array) -> Array:
 
 
 def _tanh_slope(a: Array) -> Array:
-    E = namespace(a).exp(-2 * _magnitude(a))
+    E = namespace(a).exp(-2 * magnitude(a))
     return 4 * E / (1 + E) ** 2
 
 
@@ -36,7 +36,7 @@ def _sigmoid(a: Array) -> Array:
     xp = namespace(a)
     if hasattr(xp, "sigmoid"):  # torch's own, in one pass
         return xp.sigmoid(a)
-    E = xp.exp(-_magnitude(a))
+    E = xp.exp(-magnitude(a))
     return xp.where(a >= 0, 1.0, E) / (1 + E)
 
 
@@ -44,7 +44,7 @@ def _sigmoid_slope(a: Array) -> Array:
     xp = namespace(a)
     if hasattr(xp, "sigmoid"):
         return xp.sigmoid(a) * xp.sigmoid(-a)
-    E = xp.exp(-_magnitude(a))
+    E = xp.exp(-magnitude(a))
     return E / (1 + E) ** 2
 
 

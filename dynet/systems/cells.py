@@ -8,14 +8,15 @@ them, of one step or, stacked along a leading axis, of many.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 from dynet.kernels.namespace import namespace
 from dynet.systems.activations import ACTIVATIONS, sigmoid, tanh
+from dynet.systems.gamma import gamma_parts, gamma_slope, gamma_value
 from dynet.systems.operators import Affine, GatedCell, Operator, Product, ScaledSum, Term
 from dynet.typing import Array
 
-__all__ = ["GRU", "LSTM", "Cell", "Elman", "HiddenLSTM", "Weights"]
+__all__ = ["GRU", "LSTM", "Cell", "Elman", "GammaElman", "GammaWeights", "HiddenLSTM", "Weights"]
 
 
 class Weights(NamedTuple):
@@ -28,6 +29,17 @@ class Weights(NamedTuple):
     W_xh: Array | None = None
     b_hh: Array | None = None
     b_xh: Array | None = None
+
+
+class GammaWeights(NamedTuple):
+    """The same of a layer whose units have gains n and saturations s, (H,) or () if all units share them."""
+
+    W_hh: Array
+    W_xh: Array | None
+    b_hh: Array | None
+    b_xh: Array | None
+    n: Array
+    s: Array
 
 
 #: what a step keeps for its Jacobians: arrays (..., n), no slopes yet
@@ -95,22 +107,24 @@ class Elman(Cell):
         self.name = f"{activation} RNN" if form == "outside" else f"{activation} RNN, nonlinearity inside"
 
     def forward(self, x: Array | None, state: tuple[Array, ...], w: Weights) -> tuple[tuple[Array, ...], Kept]:
-        phi = ACTIVATIONS[self.activation]
         (h,) = state
         if self.form == "inside":
-            return (_plus(recurrence(phi.value(h), w), drive(x, w)),), (h,)
+            return (_plus(recurrence(self._value(h, w), w), drive(x, w)),), (h,)
         a = _plus(recurrence(h, w), drive(x, w))
-        return (phi.value(a),), (a,)
+        return (self._value(a, w),), (a,)
 
     def state_jacobian(self, w: Weights, kept: Kept) -> Operator:
-        slope = self._slope(kept)
+        slope = self._slope(kept[0], w)
         return _gates(Term(None, w.W_hh, slope) if self.form == "inside" else Term(slope, w.W_hh))
 
     def input_jacobian(self, w: Weights, kept: Kept) -> Operator:
-        return _gates(Term(None if self.form == "inside" else self._slope(kept), w.W_xh))
+        return _gates(Term(None if self.form == "inside" else self._slope(kept[0], w), w.W_xh))
 
-    def _slope(self, kept: Kept) -> Array:
-        return ACTIVATIONS[self.activation].slope(kept[0])
+    def _value(self, a: Array, w: Weights) -> Array:
+        return ACTIVATIONS[self.activation].value(a)
+
+    def _slope(self, a: Array, w: Weights) -> Array:
+        return ACTIVATIONS[self.activation].slope(a)
 
     def tangent(self, x: Array | None, h: Array, w: Weights, V: Array) -> tuple[Array, Array]:
         """Return the next state and the frame ``J V``, with one pass over the weights: h is one more column.
@@ -120,8 +134,20 @@ class Elman(Cell):
         product = w.W_hh @ namespace(h).concat((V, h[..., None]), axis=-1)
         recurrent = product[..., -1] if w.b_hh is None else product[..., -1] + w.b_hh
         a = _plus(recurrent, drive(x, w))
-        phi = ACTIVATIONS[self.activation]
-        return phi.value(a), phi.slope(a)[..., None] * product[..., :-1]
+        return self._value(a, w), self._slope(a, w)[..., None] * product[..., :-1]
+
+
+class GammaElman(Elman):
+    """``h' = gamma(W_hh h + W_xh x + b; n, s)``, the gains n and saturations s among the weights."""
+
+    def __init__(self) -> None:
+        super().__init__("gamma")
+
+    def _value(self, a: Array, w: Any) -> Array:
+        return gamma_value(gamma_parts(a, w.n), w.n, w.s)
+
+    def _slope(self, a: Array, w: Any) -> Array:
+        return gamma_slope(gamma_parts(a, w.n), w.n, w.s)
 
 
 class GRU(Cell):

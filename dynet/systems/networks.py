@@ -12,11 +12,12 @@ from typing import Any, Literal
 import numpy as np
 
 from dynet._validate import Faults
-from dynet.kernels.namespace import is_numpy, namespace
+from dynet.kernels.namespace import is_numpy, move_like, namespace
 from dynet.systems.activations import ACTIVATIONS
-from dynet.systems.cells import GRU, LSTM, Cell, Elman, HiddenLSTM, Weights
+from dynet.systems.cells import GRU, LSTM, Cell, Elman, GammaElman, GammaWeights, HiddenLSTM, Weights
 from dynet.systems.feedforward import FeedforwardJacobian, FeedforwardStep
 from dynet.systems.flow import Flow
+from dynet.systems.gamma import check_gamma
 from dynet.systems.map import Map
 from dynet.systems.recurrent import (
     HiddenStep,
@@ -30,6 +31,7 @@ from dynet.typing import Array, ArrayLike, Rng
 
 __all__ = [
     "feedforward",
+    "gamma_rnn",
     "gru",
     "gru_flow",
     "lstm",
@@ -90,6 +92,60 @@ def relu_rnn(W_hh: ArrayLike, W_xh: ArrayLike | None = None, b: ArrayLike | None
     array([ 1., -0.])
     """
     return _map_of(Elman("relu"), W_hh, W_xh, None, b)
+
+
+def gamma_rnn(
+    W_hh: ArrayLike,
+    W_xh: ArrayLike | None = None,
+    b: ArrayLike | None = None,
+    *,
+    n: ArrayLike,
+    s: ArrayLike,
+) -> Map:
+    """Return the map ``h' = gamma(W_hh h + W_xh u + b; n, s)`` of units with gain n and saturation s.
+
+    Parameters
+    ----------
+    W_hh : array (units, units), or list of them
+        Recurrent weights; a list stacks layers.
+    W_xh : array (units, m), optional, or list
+        Input weights; layers above the first read the new state of the layer below.
+    b : array (units,), optional, or list
+        Bias.
+    n : float or array (units,), or list of them
+        Gain of `dynet.gamma_activation`, positive, shared or of each unit; a list gives each stacked layer its own.
+    s : float or array (units,), or list of them
+        Saturation in [0, 1]. Values outside are taken with a warning: the activation is not monotone there.
+
+    Returns
+    -------
+    Map
+        Units are named ``h[layer][i]``. The parameters are one namedtuple a layer; n and s are among them.
+
+    Raises
+    ------
+    InputError
+        If shapes do not fit or n is not positive.
+
+    Notes
+    -----
+    With s < 1 the activation has no upper bound: such networks can diverge, which analyses report as a
+    `dynet.DivergenceError`.
+
+    References
+    ----------
+    Geadah et al. (2024), doi:10.1371/journal.pcbi.1012567.
+
+    Examples
+    --------
+    >>> import dynet
+    >>> system = dynet.networks.gamma_rnn([[0.9]], n=5.0, s=0.3)
+    >>> ds = dynet.lyapunov_spectrum(system, [0.5], 200, n_transient=200)
+    >>> ds.lyapunov_exponent.values.round(8)
+    array([-0.43349594])
+    """
+    layers = stacked_weights(GammaElman(), W_hh, W_xh, None, b)
+    return recurrent_map(GammaElman(), gamma_weights(layers, n, s, stacked=_is_list_of_layers(W_hh)))
 
 
 def lstm(
@@ -439,7 +495,33 @@ def _map_of(
     return recurrent_map(cell, layers, rate=rate, hidden=hidden)
 
 
-def recurrent_map(cell: Cell, layers: tuple[Weights, ...], *, rate: float = 1.0, hidden: bool = False) -> Map:
+def gamma_weights(layers: tuple[Weights, ...], n: Any, s: Any, *, stacked: bool) -> tuple[GammaWeights, ...]:
+    """Return the weights of layers with the gains and saturations of their units; ``stacked``: lists are of layers."""
+    faults = Faults()
+    columns = []
+    for name, value in (("n", n), ("s", s)):
+        if not (stacked and isinstance(value, list | tuple)):
+            entries = [value] * len(layers)
+        elif len(value) == len(layers):
+            entries = list(value)
+        else:
+            faults.add(name, value, f"give a list with one entry for each of the {len(layers)} layers of W_hh")
+            continue
+        entries = [_real(faults, name, entry) for entry in entries]
+        for entry, w in zip(entries, layers, strict=True):
+            if tuple(entry.shape) not in ((), (H := w.W_hh.shape[-1],)):
+                faults.add(name, entry, f"give one number, or one for each of the {H} units")
+        columns.append(entries)
+    faults.raise_if_any()
+    for gains, saturations in zip(*columns, strict=True):
+        check_gamma(gains, saturations, s_outside="warn")
+    return tuple(
+        GammaWeights(w.W_hh, w.W_xh, w.b_hh, w.b_xh, move_like(gains, w.W_hh), move_like(saturations, w.W_hh))
+        for w, gains, saturations in zip(layers, *columns, strict=True)
+    )
+
+
+def recurrent_map(cell: Cell, layers: tuple[Any, ...], *, rate: float = 1.0, hidden: bool = False) -> Map:
     """Return the map of stacked layers of one cell; ``hidden`` freezes the memories of an LSTM."""
     sizes = tuple(int(w.W_hh.shape[-1]) for w in layers)
     full = Recurrence((cell,) * len(layers), sizes, rate=rate)
@@ -481,7 +563,7 @@ def stacked_weights(cell: Cell, W_hh: Any, W_xh: Any, b_hh: Any, b_xh: Any) -> t
     """Return the weights of every layer, or one error that names each that does not fit."""
     faults = Faults()
     columns = {}
-    n_layers = len(W_hh) if isinstance(W_hh, list | tuple) and _is_stack(W_hh) else None
+    n_layers = len(W_hh) if _is_list_of_layers(W_hh) else None
     for name, value in (("W_hh", W_hh), ("W_xh", W_xh), ("b_hh", b_hh), ("b_xh", b_xh)):
         if n_layers is None:
             entries: list[Any] = [value]
@@ -520,9 +602,9 @@ def stacked_weights(cell: Cell, W_hh: Any, W_xh: Any, b_hh: Any, b_xh: Any) -> t
     return layers
 
 
-def _is_stack(W: Sequence[Any]) -> bool:
-    """Tell a list of matrices from one matrix written as nested lists."""
-    return len(W) > 0 and np.ndim(W[0]) == 2
+def _is_list_of_layers(W: Any) -> bool:
+    """Tell a list of matrices from one matrix, which may be written as nested lists."""
+    return isinstance(W, list | tuple) and len(W) > 0 and np.ndim(W[0]) == 2
 
 
 def _real(faults: Faults, name: str, value: Any) -> Array:

@@ -10,11 +10,13 @@ from dynet.torch.exponents import lyapunov_exponents  # noqa: E402
 from dynet.torch.fisher import fisher_bound  # noqa: E402
 from dynet.torch.flossing import flossing_loss  # noqa: E402
 from dynet.torch.gradients import gradient_norms  # noqa: E402
+from dynet.torch.modules import GammaRNN  # noqa: E402
 from dynet.torch.monitor import LyapunovMonitor  # noqa: E402
 from dynet.torch.state_dicts import from_state_dict  # noqa: E402
 from dynet.torch.vector_field import from_vector_field  # noqa: E402
 
 __all__ = [
+    "GammaRNN",
     "LyapunovMonitor",
     "fisher_bound",
     "flossing_loss",

@@ -11,13 +11,15 @@ from torch import nn
 from torch.nn.utils import parametrize
 
 from dynet._validate import Faults
-from dynet.systems.cells import GRU, LSTM, Cell, Elman, Weights
+from dynet.systems.cells import GRU, LSTM, Cell, Elman, GammaElman, GammaWeights, Weights
+from dynet.systems.gamma import check_gamma
 from dynet.systems.map import Map
 from dynet.systems.networks import recurrent_map
 from dynet.systems.recurrent import HiddenStep, RecurrentStep
 from dynet.torch.cells_adapter import from_cell
 from dynet.torch.copies import checked_dtype, evaluation_copy, refuse_training
 from dynet.torch.encoding import Encoder
+from dynet.torch.modules import GammaRNN
 
 __all__ = ["from_module", "recurrent_system", "stacked_layers"]
 
@@ -27,8 +29,11 @@ CELLS: dict[str, tuple[str, Callable[[], Cell]]] = {
     "RNN_RELU": ("relu RNN", lambda: Elman("relu")),
     "GRU": ("GRU", GRU),
     "LSTM": ("LSTM", LSTM),
+    "GAMMA": ("gamma RNN", GammaElman),
 }
-RECURRENT = (nn.RNNBase, nn.RNNCellBase)
+RECURRENT = (nn.RNNBase, nn.RNNCellBase, GammaRNN)
+#: What torch calls the entries of `Weights`, and what follows them.
+TENSORS = ("weight_hh", "weight_ih", "bias_hh", "bias_ih", "n", "s")
 BIDIRECTIONAL = (
     "{where} is bidirectional: the backward direction reads the inputs from their end, so no step forwards "
     "in time gives the whole state. Analyse each direction of the first layer by itself (those above read "
@@ -58,8 +63,8 @@ def from_module(
     Parameters
     ----------
     model : torch.nn.Module
-        A ``nn.RNN``, ``nn.GRU``, ``nn.LSTM``, ``nn.RNNCell``, ``nn.GRUCell`` or ``nn.LSTMCell``, or a model
-        that holds one. Any other module that maps (input, state) to state and has ``hidden_size`` is given to
+        A ``nn.RNN``, ``nn.GRU``, ``nn.LSTM``, ``nn.RNNCell``, ``nn.GRUCell``, ``nn.LSTMCell`` or `GammaRNN`, or a
+        model that holds one. Any other module that maps (input, state) to state and has ``hidden_size`` is given to
         `from_cell`, which makes its Jacobian matrix-free.
     submodule : str, optional
         Dotted name of the recurrent module inside ``model``, such as ``"net.rnn"``.
@@ -137,7 +142,7 @@ def from_module(
 
 def recurrent_system(
     kind: str,
-    layers: tuple[Weights, ...],
+    layers: tuple[Weights | GammaWeights, ...],
     where: str = "",
     *,
     hidden: bool = False,
@@ -165,7 +170,7 @@ def recurrent_system(
     """
     faults = Faults()
     for layer, weights in enumerate(layers):
-        for name, tensor in zip(("weight_hh", "weight_ih", "bias_hh", "bias_ih"), weights, strict=True):
+        for name, tensor in zip(TENSORS, weights, strict=False):
             if tensor is None:
                 continue
             if tensor.dtype not in (torch.float32, torch.float64):
@@ -264,7 +269,7 @@ def _offer(inside: str) -> str:
 
 def _kind(faults: Faults, module: nn.Module, label: str) -> str:
     """Return the key of `CELLS`, and note what cannot be taken apart."""
-    kinds = [cls for cls in (nn.RNN, nn.GRU, nn.LSTM, nn.RNNCell, nn.GRUCell, nn.LSTMCell)]
+    kinds = [cls for cls in (nn.RNN, nn.GRU, nn.LSTM, nn.RNNCell, nn.GRUCell, nn.LSTMCell, GammaRNN)]
     base = next((cls for cls in kinds if isinstance(module, cls)), None)
     if base is None or type(module).forward is not base.forward or "forward" in vars(module):
         faults.say(f"{label} computes a forward of its own: give from_cell a cell that computes one step of it")
@@ -279,26 +284,34 @@ def _kind(faults: Faults, module: nn.Module, label: str) -> str:
                 f"{name} of {label} is computed by a hook: make it permanent first, with "
                 "torch.nn.utils.remove_weight_norm or torch.nn.utils.prune.remove"
             )
+    if base is GammaRNN:
+        return "GAMMA"
     if base is nn.RNNCell or base is nn.RNN:
         return f"RNN_{module.nonlinearity}".upper()
     return "LSTM" if base in (nn.LSTM, nn.LSTMCell) else "GRU"
 
 
 def _weight_names(module: nn.Module) -> list[str]:
+    if isinstance(module, GammaRNN):
+        return [name for name in ("W_hh", "W_xh", "b") if getattr(module, name) is not None]
     suffixes = [f"_l{layer}" for layer in range(module.num_layers)] if isinstance(module, nn.RNNBase) else [""]
     names = ("weight_hh", "weight_ih", "bias_hh", "bias_ih") if module.bias else ("weight_hh", "weight_ih")
     return [name + suffix for suffix in suffixes for name in names]
 
 
-def _layers(module: nn.Module, dtype: torch.dtype | None) -> tuple[Weights, ...]:
+def _layers(module: nn.Module, dtype: torch.dtype | None) -> tuple[Weights | GammaWeights, ...]:
     """Return the weights of every layer, read from a copy: parametrisations may change as they are read."""
     copied = evaluation_copy(module)
     with torch.no_grad():
         return stacked_layers(copied, lambda weight: weight.detach().to(dtype=dtype, copy=True))
 
 
-def stacked_layers(module: Any, of: Callable[[torch.Tensor], torch.Tensor]) -> tuple[Weights, ...]:
+def stacked_layers(module: Any, of: Callable[[torch.Tensor], torch.Tensor]) -> tuple[Weights | GammaWeights, ...]:
     """Return the weights of every layer of a recurrent module, with ``of`` applied to each."""
+    if isinstance(module, GammaRNN):
+        check_gamma(module.n, module.s, s_outside="warn")
+        bias = None if module.b is None else of(module.b)
+        return (GammaWeights(of(module.W_hh), of(module.W_xh), bias, None, of(module.n), of(module.s)),)
     tensors = [of(getattr(module, name)) for name in _weight_names(module)]
     a_layer = 4 if module.bias else 2
     return tuple(Weights(*tensors[start : start + a_layer]) for start in range(0, len(tensors), a_layer))

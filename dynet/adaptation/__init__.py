@@ -1,0 +1,1 @@
+"""Adaptation of single neurons: scaling of gains, kinetics, and the boundary of amplified noise."""
