@@ -19,6 +19,11 @@ from .lyapunov.dimension import (
 from .lyapunov.comparison import compare as compare
 from .lyapunov.table import summary as summary
 
+# fixed points, cycles and their stability
+from .orbits.limit_cycle import find_limit_cycle as find_limit_cycle
+from .orbits.periodic_orbit import find_periodic_orbit as find_periodic_orbit
+from .orbits.floquet import floquet_multipliers as floquet_multipliers
+
 # files and pictures
 from .io import load as load, save as save
 from . import plot as plot
