@@ -19,7 +19,13 @@ from .lyapunov.dimension import (
 from .lyapunov.comparison import compare as compare
 from .lyapunov.table import summary as summary
 
+# derivatives of trajectories
+from .variational.forward import sensitivity as sensitivity
+from .variational.backward import adjoint as adjoint
+from .variational.gradients import gradient as gradient
+
 # fixed points, cycles and their stability
+from .orbits.fixed_points import find_fixed_points as find_fixed_points, sample_states as sample_states
 from .orbits.limit_cycle import find_limit_cycle as find_limit_cycle
 from .orbits.periodic_orbit import find_periodic_orbit as find_periodic_orbit
 from .orbits.floquet import floquet_multipliers as floquet_multipliers

@@ -183,14 +183,14 @@ def _modes(split: Splitting, along: _Linearised) -> np.ndarray:
     starts = set(along.starts.tolist())
     columns = []
     for block, basis, maps, W in zip(split.blocks, split.bases, split.maps, split.vectors, strict=True):
-        rate = (split.log_modulus[block] + 1j * split.phase[block]) / along.period
-        finite = np.isfinite(rate)
+        logs = split.log_modulus[block]
+        finite = np.isfinite(logs)
+        rate = (np.where(finite, logs, 0.0) + 1j * split.phase[block]) / along.period
         w, along_cycle = W, []
         for j in range(K):
             if j in starts:
                 along_cycle.append(basis[j] @ w)
-            steady = np.where(finite, np.exp(-np.where(finite, rate, 0.0) * along.durations[j]), 1.0)
-            w = maps[j] @ w * steady
+            w = maps[j] @ w * np.exp(-rate * along.durations[j])
         columns.append(np.array(along_cycle))
     return np.concatenate(columns, axis=-1)
 
@@ -253,8 +253,9 @@ def _label(
     per_time = f"nat / {time_unit}"
     phases = np.arange(len(along.starts)) / len(along.starts)
     index = ("index",)
+    turns = np.where(np.abs(angles) == np.pi, -1.0, np.exp(1j * angles))  # negative ones are real
     variables: dict[str, Any] = {
-        "multiplier": (index, np.exp(logs + 1j * angles), "Floquet multiplier", "1"),
+        "multiplier": (index, np.exp(logs) * turns, "Floquet multiplier", "1"),
         "log_modulus": (index, logs, "logarithm of the modulus of the multiplier", "nat"),
         "growth_rate": (index, logs / along.period, "real part of the Floquet exponent", per_time),
         "frequency": (index, angles / (2 * np.pi * along.period), "turns of the mode", f"1 / {time_unit}"),

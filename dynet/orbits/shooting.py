@@ -13,7 +13,9 @@ from dynet.variational.integration import fundamental_pieces, integrate
 #: Shooting over a stretch whose fundamental matrix is worse conditioned (ln 5e8 = 20) loses the small directions.
 MOST_CONDITION = float(np.exp(20.0))
 _MOST_ITERATIONS = 30
-_LEAST_FRACTION = 1 / 64
+_LEAST_FRACTION = 1 / 32
+#: So many iterations in a row that lower the residual by less than a third are the last ones.
+_MOST_SLOW = 4
 #: The matrices of an iteration serve the next ones as long as each lowers the residual by this factor.
 _WELL_AHEAD = 0.05
 #: Below these fractions of the largest, singular values are those of neutral directions: tried in turn.
@@ -47,7 +49,7 @@ def shoot(field: Field, x: np.ndarray, period: float) -> Cycle:
     scale = float(np.abs(points).max())
     wanted = 1e2 * field.tolerance * scale
     matrices, ends = np.array([piece.M for piece in pieces]), np.array([piece.end for piece in pieces])
-    is_fresh, cutoff = True, 0
+    is_fresh, cutoff, slow = True, 0, 0
     best = Cycle(points, parts, period, np.inf, 0)
     for iteration in range(1, _MOST_ITERATIONS + 1):
         misses = ends - np.roll(points, -1, axis=0)
@@ -79,6 +81,9 @@ def shoot(field: Field, x: np.ndarray, period: float) -> Cycle:
             if cutoff == len(_CUTOFFS):
                 break
             continue
+        slow = slow + 1 if after > norm * 2 / 3 else 0
+        if slow == _MOST_SLOW:
+            break
         fresh = [
             fundamental_pieces(field, point, 0.0, part * period, scale)[0]
             for point, part in zip(points, parts, strict=True)

@@ -32,16 +32,18 @@ class Field:
         Whose functions are called, in whatever namespace they want.
     prototype : array (n,)
         A state in the namespace, dtype and device that the functions work on.
+    row : array (channel,), optional
+        An input that the functions take.
     """
 
-    def __init__(self, system: Map | Flow, prototype: Any) -> None:
+    def __init__(self, system: Map | Flow, prototype: Any, row: Any = None) -> None:
         self.system, self.prototype = system, prototype
         self.function: Any = system.step if isinstance(system, Map) else system.rhs
         self.jac: Any = system.jac
         self.pair: Any = RecurrentLinearization(self.jac.recurrence) if type(self.jac) is RecurrentJacobian else None
         self.n = int(prototype.shape[-1])
         self.tuples = is_jitted(self.function) and _wants_tuples(self.function, prototype, system.params)
-        value = to_numpy(as_array(self._call(self.function, 0.0, to_numpy(prototype), None), prototype))
+        value = to_numpy(as_array(self._call(self.function, 0.0, to_numpy(prototype), row), prototype))
         epsilon = max(machine_epsilon(value) if value.dtype.kind == "f" else 0.0, machine_epsilon(prototype))
         #: relative tolerance that the functions' own rounding lets integrators reach
         self.tolerance = max(FINEST, 30 * epsilon)
@@ -137,12 +139,11 @@ def checked_field(
     if start.shape[0] != 1:
         faults.add("x0", start, "give one start (n,)")
     faults.raise_if_any()
-    field = Field(system, start[0, :])
     state = np.array(to_numpy(start[0, :]), dtype=np.float64)
     row = None if rows is None else rows[0, ...]
     first = None if row is None else to_numpy(row[0, ...])
     check_jacobian(as_map, start[0, :], u=first)
-    return field, state, row
+    return Field(system, start[0, :], first), state, row
 
 
 def _as_map(flow: Flow) -> Map:
