@@ -29,6 +29,13 @@ from .orbits.fixed_points import find_fixed_points as find_fixed_points, sample_
 from .orbits.limit_cycle import find_limit_cycle as find_limit_cycle
 from .orbits.periodic_orbit import find_periodic_orbit as find_periodic_orbit
 from .orbits.floquet import floquet_multipliers as floquet_multipliers
+from .orbits.phase import (
+    asymptotic_phase as asymptotic_phase,
+    phase_response as phase_response,
+    phase_shift as phase_shift,
+)
+from .orbits.rotation import rotation_number as rotation_number
+from .orbits.classify import classify_attractor as classify_attractor
 
 # files and pictures
 from .io import load as load, save as save

@@ -19,9 +19,7 @@ from dynet.variational.integration import integrate
 
 __all__ = ["asymptotic_phase", "phase_response", "phase_shift"]
 
-REFERENCES = (
-    "Malkin (1949); Winfree (1974) doi:10.1007/BF02339491; Brown, Moehlis & Holmes (2004) doi:10.1162/089976604322860668"
-)
+REFERENCES = "Winfree (1974) doi:10.1007/BF02339491; Brown, Moehlis & Holmes (2004) doi:10.1162/089976604322860668"
 #: A response that is off by more in Z . f = 1, or other multipliers as close to 1, give no phase.
 _TRUSTED = 1e-5
 #: Off the cycle by more, relative to its size, the linear response does not tell the phase.

@@ -40,4 +40,6 @@ def closest_period(states: np.ndarray, max_period: int, scale: float) -> Return:
     drift = float(np.linalg.norm(late[far:] - late[: W - far], axis=1).max()) / size
     steps = np.linalg.norm(late[period:] - late[:-period], axis=1)
     third = max(len(steps) // 3, 1)
-    return Return(period, float(misses[period - 1]), drift, size, bool(steps[-third:].max() < 0.9 * steps[:third].max()))
+    return Return(
+        period, float(misses[period - 1]), drift, size, bool(steps[-third:].max() < 0.9 * steps[:third].max())
+    )

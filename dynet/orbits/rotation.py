@@ -114,13 +114,18 @@ def rotation_number(
     trajectory = simulate(map, x0, int(n_steps) + int(n_transient))
     states = np.asarray(trajectory["state"].values, dtype=np.float64)[int(n_transient) :]
     scale = float(np.abs(trajectory["state"].values).max())
-    found = _Found(*_measured(field, states, scale, middle, int(max_period)))
+    found = _Found(*_measured(map, field, states, scale, middle, int(max_period)))
     time_unit = map.time_unit
     return dataset(
         {
             "rotation": ((), found.rotation, "turns a step, modulo 1", "1"),
             "locked_period": ((), found.period, "period of the orbit in steps, 0 if there is none", "1"),
-            "uncertainty": ((), found.uncertainty, "largest difference between averages of the run and its halves", "1"),
+            "uncertainty": (
+                (),
+                found.uncertainty,
+                "largest difference between averages of the run and its halves",
+                "1",
+            ),
             "recurrence": ((), found.recurrence, "closest return relative to the size of the orbit", "1"),
             "label": ((), found.label, "kind of rotation", "1"),
         },
@@ -159,11 +164,11 @@ def _checked_centre(centre: ArrayLike, n: int) -> np.ndarray:
 
 
 def _measured(
-    field: Field, states: np.ndarray, scale: float, centre: np.ndarray | None, max_period: int
+    map: Map, field: Field, states: np.ndarray, scale: float, centre: np.ndarray | None, max_period: int
 ) -> tuple[float, int, float, float, str]:
     on_circle = np.exp(2j * np.pi * states).view(np.float64).reshape(len(states), -1) if field.n == 1 else states
     back = closest_period(on_circle, max_period, scale if field.n > 1 else 1.0)
-    orbit, period = _closed_orbit(field, states, on_circle, back)
+    orbit, period = _closed_orbit(map, field, states, back)
     if period == 1 and centre is None and field.n > 1:
         _require_no_winding(field, orbit[0])
         return 0.0, 1, 0.0, back.miss, "locked"
@@ -185,7 +190,7 @@ def _measured(
     return rotation % 1.0, 0, float(uncertainty), back.miss, label
 
 
-def _closed_orbit(field: Field, states: np.ndarray, on_circle: np.ndarray, back: Return) -> tuple[np.ndarray, int]:
+def _closed_orbit(map: Map, field: Field, states: np.ndarray, back: Return) -> tuple[np.ndarray, int]:
     """Return the periodic orbit that the states have settled on and its period, 0 if there is none."""
     if back.period and back.miss <= _CLOSED and back.drift <= _CLOSED:
         return states[-back.period :], back.period
@@ -193,7 +198,7 @@ def _closed_orbit(field: Field, states: np.ndarray, on_circle: np.ndarray, back:
         return states[:0], 0
     # it still comes closer: Newton's method tells a slow approach from a passage
     try:
-        orbit = find_periodic_orbit(field.system, states[-1], back.period)["orbit"].values
+        orbit = find_periodic_orbit(map, states[-1], back.period)["orbit"].values
     except (ConvergenceError, DivergenceError):
         return states[:0], 0
     size = back.size
