@@ -26,8 +26,10 @@ REFERENCES = "Das, Saiki, Sander & Yorke (2017) doi:10.1088/1361-6544/aa84c2"
 _CLOSED = 1e-11
 #: Newton's method looks for a periodic orbit where returns miss by less and come closer.
 _NEARLY_CLOSED = 1e-2
+_NEARBY = 10.0
 #: An average that is less certain belongs to no smooth rotation.
 _SMOOTH = 1e-6
+_ROUNDS = 2.0
 #: Steps back in the order of points on a circle, in turns, that rounding and the last of the transient may make.
 _BACK = 1e-3
 
@@ -68,9 +70,11 @@ def rotation_number(
     xarray.Dataset
         ``rotation``, turns a step in [0, 1); ``locked_period``, the period of the orbit that the state has settled on,
         0 if there is none up to ``max_period``; ``uncertainty`` of the rotation, the largest difference between the
-        averages of the run and of its halves, 0 where it is locked and a fraction; ``recurrence``, the closest return
+        averages of the run and of its halves, at least 1 / n_steps for a label "unknown" and 0 where it is locked and a
+        fraction; ``recurrence``, the closest return
         up to ``max_period`` steps, relative to the size of the orbit; ``label``: "locked", "quasi-periodic" (no
-        fraction up to ``max_period`` within the uncertainty, which is below 1e-6) or "unknown".
+        fraction up to ``max_period`` within the uncertainty, which is below 1e-6, and enough turns relative to each of
+        them) or "unknown".
 
     Raises
     ------
@@ -184,10 +188,13 @@ def _measured(
     rotation = _smooth_average(turns)
     parts = [_smooth_average(turns[:half]), _smooth_average(turns[half:])]
     uncertainty = max(abs(part - rotation) for part in parts) + np.finfo(float).eps
-    fractions = np.concatenate([np.arange(q + 1) / q for q in range(1, max_period + 1)])
-    away = np.abs(rotation % 1.0 - fractions).min()
-    label = "quasi-periodic" if uncertainty < min(_SMOOTH, away) else "unknown"
-    return rotation % 1.0, 0, float(uncertainty), back.miss, label
+    q = np.arange(1, max_period + 1)
+    away = np.abs(rotation * q - np.round(rotation * q)) / q
+    # a slow passage looks smooth: each half of the run must go round often enough relative to every fraction
+    if uncertainty < min(_SMOOTH, away.min()) and (half * q * away).min() >= _ROUNDS:
+        return rotation % 1.0, 0, float(uncertainty), back.miss, "quasi-periodic"
+    # what holds for every orbit that keeps its order
+    return rotation % 1.0, 0, float(max(uncertainty, 1.0 / len(turns))), back.miss, "unknown"
 
 
 def _closed_orbit(map: Map, field: Field, states: np.ndarray, back: Return) -> tuple[np.ndarray, int]:
@@ -202,7 +209,7 @@ def _closed_orbit(map: Map, field: Field, states: np.ndarray, back: Return) -> t
     except (ConvergenceError, DivergenceError):
         return states[:0], 0
     size = back.size
-    near = np.linalg.norm(orbit - states[-1], axis=1).min() <= 10 * np.sqrt(_NEARLY_CLOSED) * size
+    near = np.linalg.norm(orbit - states[-1], axis=1).min() <= _NEARBY * size
     J = np.eye(field.n)
     for x in orbit:
         J = field.jacobian(0.0, x).matrix() @ J
@@ -243,16 +250,19 @@ def _lifted_turns(angles: np.ndarray, images: np.ndarray) -> np.ndarray:
     leave open, up to one number for all.
     """
     order = np.argsort(angles, kind="stable")
-    ahead = np.diff(images[order], append=images[order[0]]) % 1.0
+    gaps = np.diff(angles[order], append=angles[order[0]] + 1.0)
+    order = np.roll(order, -1 - int(gaps.argmax()))  # a widest gap inside might be taken for a step back
+    ahead = np.diff(images[order]) % 1.0
     ahead = np.where(ahead > 1.0 - _BACK, ahead - 1.0, ahead)
-    if len(angles) > 1 and abs(ahead.sum() - 1.0) > 0.5:
+    if not -_BACK <= ahead.sum() <= 1.0 + _BACK:
         raise ConvergenceError(
             "the orbit of x0 does not keep its order around the centre, so it has no rotation number: it is chaotic or "
             "on a torus, has not settled (n_transient), or its circle goes round another point (centre)"
         )
-    lifted = images[order[0]] + np.append(0.0, np.cumsum(ahead[:-1]))
+    lifted = images[order[0]] + np.append(0.0, np.cumsum(ahead))
+    start = angles[order[0]]
     turns = np.empty_like(angles)
-    turns[order] = lifted - angles[order]
+    turns[order] = lifted - (start + (angles[order] - start) % 1.0)
     return turns
 
 

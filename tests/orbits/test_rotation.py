@@ -103,6 +103,7 @@ def test_a_slow_approach_is_told_from_a_slow_passage():
         ds = dynet.rotation_number(tanh_map(THETA_SN + distance), START, 400, n_transient=1_000, centre=[0.0, 0.0])
         assert int(ds.locked_period) == period
         assert ds.label == ("locked" if period else "unknown")
+    assert float(ds.uncertainty) >= 1 / 400
 
 
 def test_chaos_keeps_no_order():
