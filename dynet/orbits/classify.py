@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -10,17 +10,17 @@ import xarray as xr
 from dynet._labels import EXPONENT_UNITS, dataset, unit_coordinates
 from dynet._validate import Faults
 from dynet.errors import DivergenceError, DynetError
-from dynet.lyapunov.convergence import interval_factor
 from dynet.lyapunov.spectrum import lyapunov_spectrum
 from dynet.orbits.attractor_evidence import (
     LEVEL,
     Exponents,
-    Recurrence,
     drift_of,
     exponents_of,
     recurrence_of_flow,
     recurrence_of_map,
 )
+from dynet.orbits.attractor_groups import Case, grouped
+from dynet.orbits.attractor_rules import named, of_neutral_point
 from dynet.orbits.autonomous import require_autonomous
 from dynet.systems.flow import Flow
 from dynet.systems.map import Map
@@ -41,12 +41,6 @@ _STEP_TIMES_NORM = 0.2
 _NORMS_FROM, _STEPS_TO_LOOK, _TIMES_TO_LOOK = 40, 400, 1000.0
 #: What returns may miss by, relative to the size of the orbit (cubics between steps add to it for flows).
 _CLOSED_MAP, _CLOSED_FLOW = 1e-6, 1e-4
-#: Changes of mean or spread between octaves of time, relative to the spread.
-_STEADY, _STEADY_CHAOS = 0.05, 0.5
-#: Rates that fall faster than this from one octave of time to the next have no plateau.
-_PLATEAU = 0.8
-#: Size of displacements relative to the largest state, and what may become of them on a continuum of fixed points.
-_DISPLACEMENT, _KEPT, _STILL = 1e-3, 1e-3, 1e-6
 _MOST_EXPONENTS = 20
 _SAMPLES = 400
 
@@ -145,7 +139,7 @@ def classify_attractor(
         runs.append(run)
     bounded = [s for s, run in enumerate(runs) if run is not None]
     cases = [
-        _Case("unbounded", "the state stops being finite", None, None, np.nan, 1.0, starts[s])
+        Case("unbounded", "the state stops being finite", None, None, np.nan, 1.0, starts[s])
         for s in range(len(starts))
     ]
     if bounded:
@@ -164,20 +158,7 @@ def classify_attractor(
             assert run is not None
             exponents = exponents_of(growth[number], durations[number])
             cases[s] = _judged(field, stepped, np.asarray(run, dtype=np.float64), exponents, settings, rng)
-    return _label(system, cases, _grouped(cases), settings)
-
-
-class _Case(NamedTuple):
-    """What one start comes to."""
-
-    label: str
-    reason: str
-    exponents: Exponents | None
-    recurrence: Recurrence | None
-    drift: float
-    scale: float
-    state: np.ndarray  # (n,), the last one
-    sample: np.ndarray | None = None  # (sample, n), states after the transient
+    return _label(system, cases, grouped(cases), settings)
 
 
 def _checked(
@@ -237,7 +218,7 @@ def _step(field: Field, x: np.ndarray) -> float:
 
 def _judged(
     field: Field, stepped: Map, run: np.ndarray, exponents: Exponents, settings: dict[str, Any], rng: Rng
-) -> _Case:
+) -> Case:
     scale = float(np.abs(run).max())
     states = run[settings["n_transient"] + 1 :]
     is_flow = isinstance(field.system, Flow)
@@ -247,135 +228,14 @@ def _judged(
         back = recurrence_of_map(states, scale, stepped.dt, settings["max_period"], _CLOSED_MAP)
     drift = drift_of(states, scale)
     if back.kind == "fixed" and (exponents.signs == 0).any():
-        label, reason = _of_neutral_point(stepped, run[-1], scale, int((exponents.signs == 0).sum()), settings, rng)
+        label, reason = of_neutral_point(stepped, run[-1], scale, int((exponents.signs == 0).sum()), settings, rng)
     else:
-        label, reason = _named(exponents, back, drift, is_flow, len(exponents.values) == field.n)
+        label, reason = named(exponents, back, drift, is_flow, len(exponents.values) == field.n)
     sample = states[:: max(len(states) // _SAMPLES, 1)]
-    return _Case(label, reason, exponents, back, drift, scale, run[-1], sample)
+    return Case(label, reason, exponents, back, drift, scale, run[-1], sample)
 
 
-def _named(exponents: Exponents, back: Recurrence, drift: float, is_flow: bool, is_whole: bool) -> tuple[str, str]:
-    """Return the label and what it rests on."""
-    signs = exponents.signs
-    n_positive, n_zero = int((signs == 1).sum()), int((signs == 0).sum())
-    n_undecided = int(np.isnan(signs).sum())
-    orbit = {"fixed": "fixed point", "periodic": "limit cycle" if is_flow else f"period-{back.steps} orbit"}
-    if back.kind in orbit:
-        if n_positive:
-            return f"unstable {orbit[back.kind]}", f"the orbit is {back.kind}, with {n_positive} positive exponents"
-        if n_undecided and _shrinks(exponents):
-            return "marginal", _shrinking(exponents)
-        if n_undecided or not (is_whole or signs[-1] == -1):
-            return "unknown", _undecided(n_undecided)
-        expected = int(is_flow and back.kind == "periodic")
-        if n_zero == expected:
-            return orbit[back.kind], f"the orbit is {back.kind}, with {n_zero} zero exponents"
-        if n_zero > expected:
-            return "marginal", f"the orbit is {back.kind} and accounts for {expected} of {n_zero} zero exponents"
-        return "unknown", "a periodic orbit of a flow has a zero exponent, but none was found: take a smaller dt"
-    if n_positive:
-        if drift > _STEADY_CHAOS:
-            return "unknown", f"the leading exponent is positive, but the states drift by {drift:.2g} of their spread"
-        return "chaos", f"{n_positive} positive exponents on a bounded orbit that does not close"
-    if drift > _STEADY:
-        if exponents.values[0] < 0 and _shrinks(exponents):
-            return "marginal", f"{_shrinking(exponents)}, and states drift"
-        return "unknown", f"the states still drift by {drift:.2g} of their spread: take a longer transient"
-    if back.kind == "unknown":
-        return "unknown", "too few returns: take more steps, or longer ones"
-    if n_undecided and _shrinks(exponents) and np.nanmax(signs, initial=0.0) == 0:
-        return "marginal", _shrinking(exponents)
-    if n_undecided or not (is_whole or signs[-1] == -1):
-        return "unknown", _undecided(n_undecided)
-    if n_zero > int(is_flow):
-        if n_zero == len(signs):
-            return "marginal", f"all {n_zero} exponents are zero: nothing is attracted"
-        return f"{n_zero}-torus", f"{n_zero} zero exponents on an orbit that does not close"
-    return "unknown", f"{n_zero} zero exponents, none positive, but the orbit does not close: take more steps"
-
-
-def _shrinks(exponents: Exponents) -> bool:
-    """Tell whether the leading rate falls from one octave of time to the next and keeps its sign."""
-    before, after = exponents.late
-    return bool(before * after > 0 and abs(after) < _PLATEAU * abs(before))
-
-
-def _shrinking(exponents: Exponents) -> str:
-    before, after = exponents.late
-    return f"rates shrink without a plateau: {before:.2g}, then {after:.2g}"
-
-
-def _undecided(n_undecided: int) -> str:
-    if n_undecided:
-        return f"the signs of {n_undecided} exponents are undecided: take more steps"
-    return "the smallest exponent that was taken is not negative: take more of them (n_exponents)"
-
-
-def _of_neutral_point(
-    stepped: Map, x: np.ndarray, scale: float, n_zero: int, settings: dict[str, Any], rng: Rng
-) -> tuple[str, str]:
-    """Tell a point of a continuum of fixed points, where displaced states stay, from one at a bifurcation."""
-    size = _DISPLACEMENT * (scale or 1.0)
-    directions = np.random.default_rng(rng).standard_normal((n_zero, x.size))
-    directions /= np.linalg.norm(directions, axis=1)[:, None]
-    settle, wait = max(settings["n_transient"], 1), settings["n_steps"]
-    settled, moved = [], 0.0
-    for direction in directions:
-        try:
-            run = np.asarray(simulate(stepped, x + size * direction, settle + wait)["state"].values, dtype=np.float64)
-        except DivergenceError:
-            return "marginal", "a fixed point with zero exponents, from which displaced states part without bound"
-        settled.append((run[settle] - x) / size)
-        moved = max(moved, float(np.abs(run[settle:] - run[settle]).max()) / size)
-    kept = int(np.linalg.matrix_rank(np.array(settled), tol=_KEPT))
-    if moved <= _STILL and kept == n_zero:
-        return "continuous attractor", f"displaced fixed points stay where they are in {kept} directions"
-    return "marginal", (
-        f"a fixed point with {n_zero} zero exponents; displaced states stay in {kept} directions and move on by "
-        f"{moved:.2g} of the displacement"
-    )
-
-
-def _grouped(cases: list[_Case]) -> list[list[int]]:
-    """Return the starts of each attractor, the most frequent first."""
-    groups: list[list[int]] = []
-    for number, case in enumerate(cases):
-        for group in groups:
-            if _is_same(cases[group[0]], case):
-                group.append(number)
-                break
-        else:
-            groups.append([number])
-    return sorted(groups, key=len, reverse=True)
-
-
-def _is_same(a: _Case, b: _Case) -> bool:
-    if a.label != b.label:
-        return False
-    if a.exponents is None or b.exponents is None or a.sample is None or b.sample is None:
-        return True
-    factor = float(interval_factor(LEVEL, np.inf))
-    width = factor * np.hypot(a.exponents.errors, b.exponents.errors) + a.exponents.resolution + b.exponents.resolution
-    with np.errstate(invalid="ignore"):
-        apart = np.abs(a.exponents.values - b.exponents.values)
-    apart = np.where(np.isneginf(a.exponents.values) & np.isneginf(b.exponents.values), 0.0, apart)
-    if not (apart <= width).all():
-        return False
-    return a.label == "continuous attractor" or _distance(a, b) <= 0.1
-
-
-def _distance(a: _Case, b: _Case) -> float:
-    """Return how far the states of one orbit typically are from those of the other, relative to their size."""
-    assert a.sample is not None
-    assert b.sample is not None
-    size = max(float(np.ptp(case.sample, axis=0).max()) for case in (a, b) if case.sample is not None)
-    size = max(size, 1e-5 * max(a.scale, b.scale), 1e-300)
-    squares = (a.sample**2).sum(axis=1)[:, None] + (b.sample**2).sum(axis=1) - 2 * a.sample @ b.sample.T
-    distances = np.sqrt(np.maximum(squares, 0.0))
-    return float(max(np.median(distances.min(axis=0)), np.median(distances.min(axis=1)))) / size
-
-
-def _label(system: Map | Flow, cases: list[_Case], groups: list[list[int]], settings: dict[str, Any]) -> xr.Dataset:
+def _label(system: Map | Flow, cases: list[Case], groups: list[list[int]], settings: dict[str, Any]) -> xr.Dataset:
     k, n = settings["n_exponents"], cases[0].state.size
     firsts = [cases[group[0]] for group in groups]
     values, errors = np.full((len(groups), k), np.nan), np.full((len(groups), k), np.nan)
