@@ -111,9 +111,7 @@ def check_with_input(u: Any, n_channels: Callable[[Any], int] | None, params: An
     faults.raise_if_any()
 
 
-def check_functions(
-    faults: Faults, name: str, function: Any, form: str, jac: Any, jac_params: Any = None
-) -> None:
+def check_functions(faults: Faults, name: str, function: Any, form: str, jac: Any, jac_params: Any = None) -> None:
     """Check the functions of a system: its step or vector field, and its Jacobians, functions or a name."""
     faults.callable(name, function, form)
     for argument, value, returned in (("jac", jac, "J"), ("jac_params", jac_params, "(n, n_params)")):

@@ -6,6 +6,7 @@ iteration around the period makes every factor block triangular, and the logarit
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -30,13 +31,13 @@ class Splitting(NamedTuple):
 
 def split_product(factors: np.ndarray) -> Splitting:
     """Decompose the product of ``factors`` (K, n, n) into blocks whose eigenvalues differ in modulus."""
-    K, n, _ = factors.shape
+    n = factors.shape[-1]
     Q0 = np.linalg.qr(np.random.default_rng(0).standard_normal((n, n)))[0]
     for sweep in range(_MOST_SWEEPS):
         Q, R, closing = _sweep(factors, Q0)
         logs = _log_diagonals(R)
         S = Q0.T @ closing
-        blocks = _blocks(S, R, logs)
+        blocks = _blocks(S, logs)
         if sweep >= _LEAST_SWEEPS and all(_spread(logs[b]) < _LARGEST_SPREAD for b in blocks):
             break
         Q0 = closing
@@ -78,7 +79,7 @@ def _spread(logs: np.ndarray) -> float:
     return float(finite.max() - finite.min()) if finite.size else 0.0
 
 
-def _blocks(S: np.ndarray, R: np.ndarray, logs: np.ndarray) -> list[slice]:
+def _blocks(S: np.ndarray, logs: np.ndarray) -> list[slice]:
     """Return the finest blocks below which the closing rotation ``S`` couples nothing."""
     n = len(S)
     edges = [0]
@@ -86,12 +87,12 @@ def _blocks(S: np.ndarray, R: np.ndarray, logs: np.ndarray) -> list[slice]:
         if np.abs(S[i:, :i]).max() <= _DECOUPLED * n and (logs[i] > -np.inf or logs[i - 1] > -np.inf):
             edges.append(i)
     edges.append(n)
-    return [slice(a, b) for a, b in zip(edges[:-1], edges[1:], strict=True)]
+    return [slice(a, b) for a, b in pairwise(edges)]
 
 
 def _bases(Q: np.ndarray, T: np.ndarray, blocks: list[slice]) -> list[np.ndarray]:
     """Return bases of the invariant subspaces, by the stable recursion backwards in time."""
-    K, n, _ = Q.shape
+    K = len(Q)
     out = []
     for b in blocks:
         size, before = b.stop - b.start, slice(0, b.start)

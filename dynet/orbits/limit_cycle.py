@@ -27,6 +27,8 @@ N_PHASES = 240
 _SMALLEST = 1e-5
 _STANDS_STILL = 1e-7
 _CLOSER = 0.2
+#: States closer than this part of the size of the orbit are one state.
+_SAME = 1e-7
 #: How far Newton may move the start, relative to the size of the orbit.
 _NEARBY = 0.2
 
@@ -170,7 +172,7 @@ def _states_along(field: Field, cycle: Cycle, n_phases: int) -> np.ndarray:
     """Return states at equal parts of the period, each integrated from the shooting point before it."""
     starts = np.append(0.0, np.cumsum(cycle.parts))
     starts[-1] = 1.0
-    scale = max(float(np.abs(cycle.points).max()), 1e-300)
+    scale = float(np.abs(cycle.points).max()) or 1.0
     out = []
     x, at = cycle.points[0], 0.0
     for phase in np.arange(n_phases) / n_phases:
@@ -178,7 +180,7 @@ def _states_along(field: Field, cycle: Cycle, n_phases: int) -> np.ndarray:
         if starts[point] > at:
             x, at = cycle.points[point], float(starts[point])
         duration = (phase - at) * cycle.period
-        x = integrate(field, 0.0, x, duration, field.tolerance, 0.1 * field.tolerance * scale)[0]
+        x = integrate(field, 0.0, x, duration, field.tolerance, 0.1 * field.tolerance * scale, short=True)[0]
         at = float(phase)
         out.append(x)
     return np.array(out)
@@ -188,8 +190,9 @@ def _finished(field: Field, cycle: Cycle, miss: float) -> xr.Dataset:
     """Return the labelled cycle, its period the shortest one."""
     states = _states_along(field, cycle, N_PHASES)
     size = np.linalg.norm(states - states[0], axis=1).max()
+    same = max(_SAME, 100 * field.tolerance) * size
     repeats = max(
-        (k for k in range(2, 13) if N_PHASES % k == 0 and _distance(states[N_PHASES // k], states[0]) < 1e-7 * size),
+        (k for k in range(2, 13) if N_PHASES % k == 0 and _distance(states[N_PHASES // k], states[0]) < same),
         default=1,
     )
     if repeats > 1:
@@ -218,7 +221,10 @@ def _labelled(
     field: Field, states: np.ndarray, period: float, residual: float, n_iterations: int, attrs: dict[str, Any]
 ) -> xr.Dataset:
     time_unit = field.system.time_unit
-    coords = {"phase": np.arange(len(states)) / len(states), **unit_coordinates(unit_coords(field.system.units, field.n))}
+    coords = {
+        "phase": np.arange(len(states)) / len(states),
+        **unit_coordinates(unit_coords(field.system.units, field.n)),
+    }
     variables = {
         "orbit": (("phase", "unit"), states, "state along the orbit", "1"),
         "period": ((), period, "period", time_unit),

@@ -33,7 +33,7 @@ def find_zeros(residual: Residual, linearized: Linearized, x: np.ndarray, tolera
 
     ``residual(x)`` gives (s, n), ``linearized(x)`` that and its derivatives (s, n, n).
     """
-    s, n = x.shape
+    s = len(x)
     x = x.copy()
     damping = np.full(s, _FIRST_DAMPING)
     active, is_flat = np.ones(s, dtype=bool), np.zeros(s, dtype=bool)

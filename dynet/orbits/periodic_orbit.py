@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import xarray as xr
@@ -67,7 +67,7 @@ def find_periodic_orbit(map: Map, x0: ArrayLike, period: int) -> xr.Dataset:
     >>> import dynet
     >>> orbit = dynet.find_periodic_orbit(dynet.zoo.logistic(3.2), [0.3], 2)
     >>> orbit.orbit.sel(unit="x").values.round(6)
-    array([0.799455, 0.513045])
+    array([0.513045, 0.799455])
     """
     map = require_system(map, Map, "map")
     faults = Faults()
@@ -176,7 +176,7 @@ def _least_period(points: np.ndarray) -> int:
 
 
 def _label(field: Field, found: _Iterate) -> xr.Dataset:
-    system = field.system
+    system: Any = field.system
     p = len(found.points)
     time_unit = system.time_unit
     variables = {

@@ -83,7 +83,7 @@ def _last_return(field: Field, steps: list[Any], x: np.ndarray, t: float, fastes
     if not found:
         return none
     misses = np.array([miss / size if size > 0 else np.inf for _, miss, size in found])
-    near = np.flatnonzero(misses <= max(3 * misses.min(), 1e-7))
+    near = np.flatnonzero(misses <= max(3 * misses.min(), 1e-7, 10 * field.tolerance))
     at, _, size = found[near[-1]]
     miss = float(misses[near[-1]])
     return Visit(x, t, size, t - at if miss < _CLOSE else np.nan, miss, relative)

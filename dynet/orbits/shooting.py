@@ -42,11 +42,11 @@ def shoot(field: Field, x: np.ndarray, period: float) -> Cycle:
     ConvergenceError
         If the residual does not become small; its result is the best iterate.
     """
-    scale = max(float(np.abs(x).max()), 1e-300)
+    scale = float(np.abs(x).max()) or 1.0
     pieces = fundamental_pieces(field, x, 0.0, period, scale, MOST_CONDITION)
     points = np.array([x, *(piece.end for piece in pieces[:-1])])
     parts = np.array([piece.duration for piece in pieces]) / period
-    scale = float(np.abs(points).max())
+    scale = float(np.abs(points).max()) or 1.0
     wanted = 1e2 * field.tolerance * scale
     matrices, ends = np.array([piece.M for piece in pieces]), np.array([piece.end for piece in pieces])
     is_fresh, cutoff, slow = True, 0, 0

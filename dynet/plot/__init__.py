@@ -3,5 +3,10 @@
 import lazy_loader as _lazy
 
 __getattr__, __dir__, __all__ = _lazy.attach(
-    __name__, submod_attrs={"running": ["convergence"], "spectra": ["spectrum"]}
+    __name__,
+    submod_attrs={
+        "orbits": ["cycle", "fixed_points", "multipliers", "phase_portrait"],
+        "running": ["convergence"],
+        "spectra": ["spectrum"],
+    },
 )

@@ -102,7 +102,7 @@ def forced_response(
         "state": (("time", "unit"), forward["state"].values, "state", "1"),
         "formula_error": ((), error, "relative difference from the formula", "1"),
     }
-    coords = {name: forward.coords[name] for name in forward["state"].coords}
+    coords = {str(name): forward.coords[name] for name in forward["state"].coords}
     attrs = {
         "title": "Forced response",
         "method": "variational equation, checked by the adjoint",

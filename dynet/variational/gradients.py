@@ -69,7 +69,7 @@ def gradient(
 
     Notes
     -----
-    The states are stored at 201 times (at each row of the inputs, or each step of a map); between them a flow is
+    The states are stored at 101 times (at each row of the inputs, or each step of a map); between them a flow is
     integrated forwards again on the way back, so that memory does not grow with the steps of the integrator.
 
     References
@@ -156,7 +156,7 @@ def _checked_loss(name: str, loss: Any, n: int) -> Any:
 
 def _forward(path: Path, running: Any) -> tuple[float, np.ndarray, np.ndarray]:
     """Fill in the states; return the running loss, a tangent (time, n), and the loss's derivative along it so far."""
-    field, n, K = path.field, path.field.n, len(path.times) - 1
+    n, K = path.field.n, len(path.times) - 1
     delta = np.random.default_rng(0).standard_normal(n)
     z = np.concatenate([path.states[0], delta, [0.0, 0.0]])
     rows = [z]
@@ -183,4 +183,4 @@ def _one_interval(path: Path, k: int, z: np.ndarray, running: Any, size: float) 
         return np.concatenate([rate, (J @ y[n : 2 * n, None])[:, 0], [value, derivative @ y[n : 2 * n]]])
 
     atol = 0.1 * field.tolerance * np.concatenate([np.full(n, path.scale), np.full(n, size), [1.0, size]])
-    return integrate(fun, t0, z, t1, field.tolerance, atol)[0]
+    return integrate(fun, t0, z, t1, field.tolerance, atol, short=True)[0]

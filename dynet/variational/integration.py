@@ -67,10 +67,11 @@ def integrate(
     atol: Any,
     *,
     dense: bool = False,
+    short: bool = False,
 ) -> tuple[np.ndarray, OdeSolution | None]:
-    """Return the solution at ``t1`` and, on demand, its continuous extension."""
+    """Return the solution at ``t1`` and, on demand, its continuous extension; ``short``: try a single step first."""
     y, times, pieces = y0, [t0], []
-    for solver in integration_steps(fun, t0, y0, t1, rtol, atol):
+    for solver in integration_steps(fun, t0, y0, t1, rtol, atol, abs(t1 - t0) if short else None):
         y = solver.y
         if dense:
             times.append(solver.t)
@@ -88,11 +89,18 @@ class Piece(NamedTuple):
 
 
 def fundamental_pieces(
-    field: Field, x: np.ndarray, t0: float, t1: float, scale: np.ndarray | float, most_condition: float = np.inf
+    field: Field,
+    x: np.ndarray,
+    t0: float,
+    t1: float,
+    scale: float,
+    most_condition: float = np.inf,
+    *,
+    short: bool = False,
 ) -> list[Piece]:
     """Return fundamental matrices along the trajectory from ``x``, a new one whenever one gets ill conditioned.
 
-    ``scale`` is the size of the states, against which absolute errors are measured.
+    ``scale`` is the size of the states, against which absolute errors are measured; ``short``: try a single step first.
     """
     n = field.n
 
@@ -108,7 +116,7 @@ def fundamental_pieces(
     atol[:n] *= scale
     identity = np.eye(n).ravel()
     pieces: list[Piece] = []
-    start, first_step = t0, None
+    start, first_step = t0, t1 - t0 if short else None
     while start < t1:
         y0 = np.concatenate([x, identity, [0.0]])
         for solver in integration_steps(fun, start, y0, t1, field.tolerance, atol, first_step):

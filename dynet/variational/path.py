@@ -18,7 +18,7 @@ from dynet.variational.field import Field, checked_field, require_system
 from dynet.variational.integration import integrate
 
 #: Times at which flows are given when no inputs set them.
-N_INTERVALS = 200
+N_INTERVALS = 100
 
 #: ``running(t, x) -> (value, derivative)``
 Running = Callable[[float, np.ndarray], tuple[Any, Any]]
@@ -90,7 +90,7 @@ def advanced(path: Path, k: int, x: np.ndarray, V: np.ndarray, S: np.ndarray | N
     sizes = np.maximum(np.abs(blocks).max(axis=0), 1e-3 * np.abs(blocks).max(initial=1e-300))
     sizes[m:] = np.maximum(sizes[m:], t1 - t0)
     atol = 0.1 * field.tolerance * np.concatenate([np.full(n, path.scale), np.tile(sizes, n)])
-    z, _ = integrate(fun, t0, np.concatenate([x, blocks.ravel()]), t1, field.tolerance, atol)
+    z, _ = integrate(fun, t0, np.concatenate([x, blocks.ravel()]), t1, field.tolerance, atol, short=True)
     after = z[n:].reshape(n, -1)
     return z[:n], after[:, :m], None if S is None else after[:, m:]
 
@@ -112,7 +112,14 @@ def pulled_back(
             gradient = field.parameter_jacobian(t0, x, u).pulled_back(psi[:, None])[:, 0]
         return J.pulled_back(psi[:, None])[:, 0], gradient
     forward = integrate(
-        lambda t, y: field(t, y, u), t0, x, t1, field.tolerance, 0.1 * field.tolerance * path.scale, dense=True
+        lambda t, y: field(t, y, u),
+        t0,
+        x,
+        t1,
+        field.tolerance,
+        0.1 * field.tolerance * path.scale,
+        dense=True,
+        short=True,
     )[1]
     assert forward is not None
     solution = forward
@@ -130,7 +137,13 @@ def pulled_back(
     n_params = field.parameter_jacobian(t0, x, u).J.shape[-1] if with_params else 0
     size = max(float(np.abs(psi).max()), 1e-300)
     y, _ = integrate(
-        fun, t1, np.concatenate([psi, np.zeros(n_params)]), t0, field.tolerance, 0.1 * field.tolerance * size
+        fun,
+        t1,
+        np.concatenate([psi, np.zeros(n_params)]),
+        t0,
+        field.tolerance,
+        0.1 * field.tolerance * size,
+        short=True,
     )
     return y[:n], y[n:]
 
