@@ -60,6 +60,24 @@ from .adaptation.gain import fit_gain_scaling as fit_gain_scaling, gain_scaling_
 from .adaptation.kinetics import fit_adaptation as fit_adaptation
 from .adaptation.stability import noise_gain as noise_gain, stability_boundary as stability_boundary
 
+# derivatives of trajectories
+from .variational.forward import sensitivity as sensitivity
+from .variational.backward import adjoint as adjoint
+from .variational.gradients import gradient as gradient
+
+# fixed points, cycles and their stability
+from .orbits.fixed_points import find_fixed_points as find_fixed_points, sample_states as sample_states
+from .orbits.limit_cycle import find_limit_cycle as find_limit_cycle
+from .orbits.periodic_orbit import find_periodic_orbit as find_periodic_orbit
+from .orbits.floquet import floquet_multipliers as floquet_multipliers
+from .orbits.phase import (
+    asymptotic_phase as asymptotic_phase,
+    phase_response as phase_response,
+    phase_shift as phase_shift,
+)
+from .orbits.rotation import rotation_number as rotation_number
+from .orbits.classify import classify_attractor as classify_attractor
+
 # files and pictures
 from .io import load as load, save as save
 from . import plot as plot

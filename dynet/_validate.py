@@ -111,10 +111,11 @@ def check_with_input(u: Any, n_channels: Callable[[Any], int] | None, params: An
     faults.raise_if_any()
 
 
-def check_functions(faults: Faults, name: str, function: Any, form: str, jac: Any) -> None:
-    """Check the two functions of a system: its step or vector field, and its Jacobian, a function or a name."""
+def check_functions(faults: Faults, name: str, function: Any, form: str, jac: Any, jac_params: Any = None) -> None:
+    """Check the functions of a system: its step or vector field, and its Jacobians, functions or a name."""
     faults.callable(name, function, form)
-    if not isinstance(jac, str):
-        faults.callable("jac", jac, "jac(t, x, u, p) -> J", optional=True)
-    elif jac != "finite_difference":
-        faults.add("jac", jac, 'the only name it takes is "finite_difference"')
+    for argument, value, returned in (("jac", jac, "J"), ("jac_params", jac_params, "(n, n_params)")):
+        if not isinstance(value, str):
+            faults.callable(argument, value, f"{argument}(t, x, u, p) -> {returned}", optional=True)
+        elif value != "finite_difference":
+            faults.add(argument, value, 'the only name it takes is "finite_difference"')

@@ -11,6 +11,7 @@ from dynet.systems.binding import MISSING_JACOBIAN, OdeFunction, bind_input
 from dynet.systems.difference import finite_difference
 from dynet.systems.jitted import is_jitted, jitted_ode
 from dynet.systems.map import Map, changed_params
+from dynet.systems.parameters import ParameterDifference
 from dynet.systems.runge_kutta import RungeKuttaLinearization, RungeKuttaStep
 from dynet.typing import Input, JacobianFunction, StepFunction, Units
 
@@ -31,8 +32,9 @@ class Flow:
         Handed to every call as ``p``.
     time_unit : str, default "time"
         Name of the unit of time.
-    jac_params : callable, optional
-        Derivative of ``rhs`` with respect to the parameters, (n, n_params).
+    jac_params : callable or "finite_difference", optional
+        Derivative of ``rhs`` with respect to the parameters, (n, n_params), in the order of
+        `dynet.systems.parameters.flattened`.
     vectorized : bool, default False
         Whether the functions take batches: x (..., n), V (..., n, k).
     units : sequence of str or mapping, optional
@@ -66,10 +68,12 @@ class Flow:
 
     def __post_init__(self) -> None:
         faults = Faults()
-        check_functions(faults, "rhs", self.rhs, "rhs(t, x, u, p) -> dx/dt", self.jac)
+        check_functions(faults, "rhs", self.rhs, "rhs(t, x, u, p) -> dx/dt", self.jac, self.jac_params)
         faults.raise_if_any()
         if self.jac == "finite_difference":
             object.__setattr__(self, "jac", finite_difference(self.rhs, vectorized=self.vectorized))
+        if self.jac_params == "finite_difference":
+            object.__setattr__(self, "jac_params", ParameterDifference(self.rhs))
 
     def to_map(self, dt: float, method: Literal["rk4", "euler"] = "rk4") -> Map:
         """Return the map of one step of a fixed-step method.

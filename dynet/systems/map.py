@@ -9,6 +9,7 @@ from dynet._validate import Faults, check_functions, check_with_input
 from dynet.errors import InputError
 from dynet.systems.binding import JacobianOf, Linearization, bind_input
 from dynet.systems.difference import finite_difference
+from dynet.systems.parameters import ParameterDifference
 from dynet.systems.sequence import JacobianSequence, JacobianSequenceStep, jacobian_array
 from dynet.typing import ArrayLike, Input, JacobianFunction, StepFunction, Units
 
@@ -37,8 +38,9 @@ class Map:
         Name of the unit of time.
     linearize : callable, optional
         ``linearize(t, x, u, p) -> (x_next, J)``, if the two are cheaper together.
-    jac_params : callable, optional
-        ``jac_params(t, x, u, p)``: derivative with respect to the parameters, (n, n_params).
+    jac_params : callable or "finite_difference", optional
+        ``jac_params(t, x, u, p)``: derivative with respect to the parameters, (n, n_params), in the order of
+        `dynet.systems.parameters.flattened`; anything that multiplies.
     vectorized : bool, default False
         Whether the functions take batches: x (..., n), V (..., n, k).
     units : sequence of str or mapping, optional
@@ -77,13 +79,15 @@ class Map:
 
     def __post_init__(self) -> None:
         faults = Faults()
-        check_functions(faults, "step", self.step, "step(t, x, u, p) -> x_next", self.jac)
+        check_functions(faults, "step", self.step, "step(t, x, u, p) -> x_next", self.jac, self.jac_params)
         faults.callable("linearize", self.linearize, "linearize(t, x, u, p) -> (x_next, J)", optional=True)
         faults.positive("dt", self.dt)
         faults.raise_if_any()
         object.__setattr__(self, "dt", float(self.dt))
         if self.jac == "finite_difference":
             object.__setattr__(self, "jac", finite_difference(self.step, vectorized=self.vectorized))
+        if self.jac_params == "finite_difference":
+            object.__setattr__(self, "jac_params", ParameterDifference(self.step))
         if isinstance(self.jac, JacobianOf) and self.jac.linearize is not self.linearize:
             object.__setattr__(self, "jac", None)  # of a copy whose linearize was exchanged
         if self.linearize is None or isinstance(self.linearize, Linearization):

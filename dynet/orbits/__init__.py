@@ -1,0 +1,1 @@
+"""Fixed points, periodic orbits and limit cycles, and their stability."""

@@ -1,0 +1,130 @@
+"""Adaptive integration (Dormand & Prince, order 8) of states and of what is carried along with them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+from scipy.integrate import DOP853, OdeSolution
+
+from dynet.errors import ConvergenceError, DivergenceError
+from dynet.variational.field import Field
+
+__all__ = ["Piece", "fundamental_pieces", "integrate", "integration_steps"]
+
+REFERENCE = "Hairer, Nørsett & Wanner (1993) doi:10.1007/978-3-540-78862-1"
+_MOST_STEPS = 200_000
+
+
+def integration_steps(
+    fun: Callable[[float, np.ndarray], np.ndarray],
+    t0: float,
+    y0: np.ndarray,
+    t1: float,
+    rtol: float,
+    atol: Any,
+    first_step: float | None = None,
+) -> Any:
+    """Yield the solver after each accepted step from ``t0`` to ``t1`` (which may lie before ``t0``).
+
+    Raises
+    ------
+    DivergenceError
+        If the step size underflows or the state stops being finite.
+    ConvergenceError
+        If it takes more steps than any non-stiff problem does.
+    """
+    if t1 == t0:
+        return
+    span = abs(t1 - t0)
+    first = None if first_step is None else min(first_step, span)
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        solver = DOP853(fun, t0, y0, t1, rtol=rtol, atol=atol, first_step=first)
+        for _ in range(_MOST_STEPS):
+            solver.step()
+            if solver.status == "failed" or not np.isfinite(solver.y).all():
+                raise DivergenceError(
+                    f"the integration stops at time {solver.t:.6g}, where the state cannot be followed (largest entry "
+                    f"{np.abs(solver.y).max():.3g}): it grows without bound, or the vector field or its Jacobian is "
+                    "not finite or not smooth there",
+                )
+            yield solver
+            if solver.status == "finished":
+                return
+    raise ConvergenceError(
+        f"{_MOST_STEPS} steps have covered only {abs(solver.t - t0):.3g} of {span:.3g} units of time: "
+        "the system is too stiff for an explicit method"
+    )
+
+
+def integrate(
+    fun: Callable[[float, np.ndarray], np.ndarray],
+    t0: float,
+    y0: np.ndarray,
+    t1: float,
+    rtol: float,
+    atol: Any,
+    *,
+    dense: bool = False,
+    short: bool = False,
+) -> tuple[np.ndarray, OdeSolution | None]:
+    """Return the solution at ``t1`` and, on demand, its continuous extension; ``short``: try a single step first."""
+    y, times, pieces = y0, [t0], []
+    for solver in integration_steps(fun, t0, y0, t1, rtol, atol, abs(t1 - t0) if short else None):
+        y = solver.y
+        if dense:
+            times.append(solver.t)
+            pieces.append(solver.dense_output())
+    return y, OdeSolution(times, pieces) if dense and pieces else None
+
+
+class Piece(NamedTuple):
+    """The fundamental matrix over a stretch of a trajectory."""
+
+    M: np.ndarray  # (n, n), from its start to its end
+    end: np.ndarray  # (n,), the state at its end
+    duration: float
+    trace: float  # integral of tr J
+
+
+def fundamental_pieces(
+    field: Field,
+    x: np.ndarray,
+    t0: float,
+    t1: float,
+    scale: float,
+    most_condition: float = np.inf,
+    *,
+    short: bool = False,
+) -> list[Piece]:
+    """Return fundamental matrices along the trajectory from ``x``, a new one whenever one gets ill conditioned.
+
+    ``scale`` is the size of the states, against which absolute errors are measured; ``short``: try a single step first.
+    """
+    n = field.n
+
+    def fun(t: float, y: np.ndarray) -> np.ndarray:
+        # the trace needs the matrix, and with it the product with a whole frame is one of arrays
+        rate, tangent = field.linearized(t, y[:n])
+        J = tangent.matrix()
+        out = np.empty_like(y)
+        out[:n], out[n:-1], out[-1] = rate, (J @ y[n:-1].reshape(n, n)).ravel(), J.trace()
+        return out
+
+    atol = np.full(n + n * n + 1, 0.1 * field.tolerance)
+    atol[:n] *= scale
+    identity = np.eye(n).ravel()
+    pieces: list[Piece] = []
+    start, first_step = t0, t1 - t0 if short else None
+    while start < t1:
+        y0 = np.concatenate([x, identity, [0.0]])
+        for solver in integration_steps(fun, start, y0, t1, field.tolerance, atol, first_step):
+            M = solver.y[n:-1].reshape(n, n)
+            if solver.t < t1 and np.isfinite(most_condition) and np.linalg.cond(M) > most_condition:
+                break
+        first_step = solver.h_abs
+        x = solver.y[:n].copy()
+        pieces.append(Piece(M.copy(), x, solver.t - start, float(solver.y[-1])))
+        start = solver.t
+    return pieces
