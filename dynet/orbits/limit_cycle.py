@@ -9,7 +9,8 @@ import xarray as xr
 
 from dynet._labels import dataset, unit_coordinates
 from dynet._validate import Faults
-from dynet.errors import ConvergenceError, InputError
+from dynet.errors import ConvergenceError
+from dynet.orbits.autonomous import require_autonomous
 from dynet.orbits.recurrence import Visit, visits
 from dynet.orbits.shooting import Cycle, shoot
 from dynet.systems.flow import Flow
@@ -93,7 +94,7 @@ def find_limit_cycle(flow: Flow, x0: ArrayLike, *, period_guess: float | None = 
         faults.positive("period_guess", period_guess)
         faults.raise_if_any()
     field, start, _ = checked_field(flow, x0, 0)
-    _require_autonomous(field, start)
+    require_autonomous(field, start, "flow")
     if period_guess is not None:
         return _from_guess(field, start, float(period_guess))
     before: Visit | None = None
@@ -128,13 +129,6 @@ def find_limit_cycle(flow: Flow, x0: ArrayLike, *, period_guess: float | None = 
             field, best.points, best.period, best.residual, best.n_iterations, _attrs(len(best.points))
         ),
     )  # fmt: skip
-
-
-def _require_autonomous(field: Field, x: np.ndarray) -> None:
-    at_zero = field(0.0, x)
-    for t in (0.377, 1.913, 12.71):
-        if not np.array_equal(field(t, x), at_zero):
-            raise InputError("flow depends on time: a limit cycle needs an autonomous flow; bind a constant input")
 
 
 def _from_guess(field: Field, x: np.ndarray, period: float) -> xr.Dataset:
