@@ -10,7 +10,8 @@ from dynet._validate import Faults, shown
 from dynet.errors import InputError
 from dynet.kernels.namespace import as_array, machine_epsilon, move_like, to_numpy
 from dynet.systems.arguments import start_and_inputs
-from dynet.systems.check import check_jacobian
+from dynet.systems.binding import MISSING_JACOBIAN
+from dynet.systems.check import compare_jacobian
 from dynet.systems.flow import Flow
 from dynet.systems.jitted import is_jitted
 from dynet.systems.map import Map
@@ -67,6 +68,18 @@ class Field:
         """Return the derivative with respect to the parameters, (n, n_params)."""
         J = self._call(self.system.jac_params, t, x, u)
         return Tangent(as_multiplier(J, self.prototype), self.prototype)
+
+    def check(self, x: Any, row: Any) -> None:
+        """Raise if there is no Jacobian, or it disagrees with a difference of the function at ``x``."""
+        if self.jac is None:
+            raise InputError(MISSING_JACOBIAN)
+
+        def linearize(t: float, x: Any, u: Any, p: Any) -> tuple[Any, Any]:
+            return as_array(self._call(self.function, t, x, u), x), self._call(self.jac, t, x, u)
+
+        u = x[:0] if row is None else move_like(row, x)
+        with np.errstate(over="ignore", invalid="ignore"):
+            compare_jacobian(linearize, x, u, 0.0, self.system.params, None)
 
     @property
     def has_parameters(self) -> bool:
@@ -142,8 +155,9 @@ def checked_field(
     state = np.array(to_numpy(start[0, :]), dtype=np.float64)
     row = None if rows is None else rows[0, ...]
     first = None if row is None else to_numpy(row[0, ...])
-    check_jacobian(as_map, start[0, :], u=first)
-    return Field(system, start[0, :], first), state, row
+    field = Field(system, start[0, :], first)
+    field.check(start[0, :], first)
+    return field, state, row
 
 
 def _as_map(flow: Flow) -> Map:
