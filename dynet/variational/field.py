@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from dynet._validate import Faults, shown
-from dynet.errors import InputError
+from dynet.errors import DynetError, InputError
 from dynet.kernels.namespace import as_array, machine_epsilon, move_like, to_numpy
 from dynet.systems.arguments import start_and_inputs
 from dynet.systems.binding import MISSING_JACOBIAN
@@ -44,10 +44,27 @@ class Field:
         self.pair: Any = RecurrentLinearization(self.jac.recurrence) if type(self.jac) is RecurrentJacobian else None
         self.n = int(prototype.shape[-1])
         self.tuples = is_jitted(self.function) and _wants_tuples(self.function, prototype, system.params)
-        value = to_numpy(as_array(self._call(self.function, 0.0, to_numpy(prototype), row), prototype))
+        value = self._first_value(row)
         epsilon = max(machine_epsilon(value) if value.dtype.kind == "f" else 0.0, machine_epsilon(prototype))
         #: relative tolerance that the functions' own rounding lets integrators reach
         self.tolerance = max(FINEST, 30 * epsilon)
+
+    def _first_value(self, row: Any) -> np.ndarray:
+        """Return what the function gives at the prototype; a fault of it is told with what it was given."""
+        x = self.prototype
+        try:
+            value = to_numpy(as_array(self._call(self.function, 0.0, to_numpy(x), row), x))
+        except DynetError:
+            raise
+        except Exception as error:  # whatever a user's function may raise
+            name = "step" if isinstance(self.system, Map) else "rhs"
+            raise InputError(
+                f"{name} failed with {type(error).__name__}: {error}. It is called as {name}(t, x, u, p), here with x "
+                f"{type(x).__name__} of shape {tuple(x.shape)}: do x0, inputs and params fit?"
+            ) from error
+        if value.shape != tuple(x.shape):
+            raise InputError(f"the system returned shape {value.shape} for a state of shape {tuple(x.shape)}")
+        return value
 
     def __call__(self, t: float, x: np.ndarray, u: Any = None) -> np.ndarray:
         """Return the rate of change (flows) or the next state (maps)."""
