@@ -145,7 +145,8 @@ def first_inputs(system: Map, rows: Any, start: Any) -> Any:
 def probe(system: Map, x: Any, u: Any) -> None:
     """Raise if the Jacobian disagrees with a difference of the step at ``x``."""
     with np.errstate(over="ignore", invalid="ignore"):
-        compare_jacobian(_plain(system), x, u, 0.0, system.params, 1)
+        way_out = "; check=False skips this test"
+        compare_jacobian(_plain(system), x, u, 0.0, system.params, 1, way_out=way_out)
 
 
 def _plain(system: Map) -> Any:

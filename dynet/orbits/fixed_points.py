@@ -13,7 +13,6 @@ from dynet.errors import InputError
 from dynet.kernels.namespace import as_array, move_like, to_numpy
 from dynet.orbits.newton import Minima, find_zeros, settle_minima
 from dynet.systems.arguments import start_and_inputs
-from dynet.systems.check import check_jacobian
 from dynet.systems.flow import Flow
 from dynet.systems.map import Map
 from dynet.systems.operators import assemble
@@ -238,8 +237,8 @@ def _checked(
     faults.raise_if_any()
     row = None if rows is None else to_numpy(rows[0, 0, ...])
     prototype = states[0, :]
-    check_jacobian(as_map, prototype, u=row)
     field = Field(system, prototype, row)
+    field.check(prototype, row)
     floor = 0.0 if field.tolerance < 1e-10 else 3 * field.tolerance
     return _Problem(system, field, np.array(to_numpy(states), dtype=np.float64), row, max(float(tolerance), floor))
 

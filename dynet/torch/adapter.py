@@ -20,6 +20,7 @@ from dynet.torch.cells_adapter import from_cell
 from dynet.torch.copies import checked_dtype, evaluation_copy, refuse_training
 from dynet.torch.encoding import Encoder
 from dynet.torch.modules import GammaRNN
+from dynet.torch.parameters import ParameterGradient
 
 __all__ = ["from_module", "recurrent_system", "stacked_layers"]
 
@@ -193,7 +194,8 @@ def recurrent_system(
     )
     plain: Any = system.step
     step = HiddenModuleStep if hidden else ModuleStep
-    return replace(system, step=step(plain, description, encode))
+    described = step(plain, description, encode)
+    return replace(system, step=described, jac_params=None if hidden else ParameterGradient(described))
 
 
 class ModuleStep(RecurrentStep):

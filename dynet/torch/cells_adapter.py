@@ -14,6 +14,7 @@ from dynet.errors import InputError
 from dynet.systems.map import Map
 from dynet.torch.copies import checked_dtype, evaluation_copy, refuse_training, tensors_of, zero_state
 from dynet.torch.functional import TorchFunction, TorchJacobian, TorchLinearization
+from dynet.torch.parameters import ParameterGradient
 
 __all__ = ["from_cell"]
 
@@ -122,6 +123,7 @@ def from_cell(
         TorchJacobian(function),
         linearize=TorchLinearization(function),
         params=params,
+        jac_params=ParameterGradient(function),
         vectorized=True,
         units=units,
         like=like,

@@ -14,6 +14,7 @@ from dynet.errors import InputError
 from dynet.systems.flow import Flow
 from dynet.torch.copies import checked_dtype, evaluation_copy, refuse_training, tensors_of, zero_state
 from dynet.torch.functional import TorchFunction, TorchJacobian
+from dynet.torch.parameters import ParameterGradient
 
 __all__ = ["from_vector_field"]
 
@@ -94,7 +95,14 @@ def from_vector_field(
     like = zero_state(int(n), module, wanted, device)
     params = tensors_of(module) if isinstance(module, nn.Module) else {}
     function.probe(0.0, like[None], like[None, :0], params)
-    return Flow(function, TorchJacobian(function), params=params, vectorized=True, like=like)
+    return Flow(
+        function,
+        TorchJacobian(function),
+        params=params,
+        jac_params=ParameterGradient(function),
+        vectorized=True,
+        like=like,
+    )
 
 
 class FieldFunction(TorchFunction):

@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 
 from dynet._validate import Faults, shown
-from dynet.errors import InputError
+from dynet.errors import DynetError, InputError
 from dynet.kernels.namespace import as_array, machine_epsilon, move_like, to_numpy
 from dynet.systems.arguments import start_and_inputs
-from dynet.systems.check import check_jacobian
+from dynet.systems.binding import MISSING_JACOBIAN
+from dynet.systems.check import compare_jacobian
 from dynet.systems.flow import Flow
 from dynet.systems.jitted import is_jitted
 from dynet.systems.map import Map
@@ -43,10 +44,27 @@ class Field:
         self.pair: Any = RecurrentLinearization(self.jac.recurrence) if type(self.jac) is RecurrentJacobian else None
         self.n = int(prototype.shape[-1])
         self.tuples = is_jitted(self.function) and _wants_tuples(self.function, prototype, system.params)
-        value = to_numpy(as_array(self._call(self.function, 0.0, to_numpy(prototype), row), prototype))
+        value = self._first_value(row)
         epsilon = max(machine_epsilon(value) if value.dtype.kind == "f" else 0.0, machine_epsilon(prototype))
         #: relative tolerance that the functions' own rounding lets integrators reach
         self.tolerance = max(FINEST, 30 * epsilon)
+
+    def _first_value(self, row: Any) -> np.ndarray:
+        """Return what the function gives at the prototype; a fault of it is told with what it was given."""
+        x = self.prototype
+        try:
+            value = to_numpy(as_array(self._call(self.function, 0.0, to_numpy(x), row), x))
+        except DynetError:
+            raise
+        except Exception as error:  # whatever a user's function may raise
+            name = "step" if isinstance(self.system, Map) else "rhs"
+            raise InputError(
+                f"{name} failed with {type(error).__name__}: {error}. It is called as {name}(t, x, u, p), here with x "
+                f"{type(x).__name__} of shape {tuple(x.shape)}: do x0, inputs and params fit?"
+            ) from error
+        if value.shape != tuple(x.shape):
+            raise InputError(f"the system returned shape {value.shape} for a state of shape {tuple(x.shape)}")
+        return value
 
     def __call__(self, t: float, x: np.ndarray, u: Any = None) -> np.ndarray:
         """Return the rate of change (flows) or the next state (maps)."""
@@ -67,6 +85,18 @@ class Field:
         """Return the derivative with respect to the parameters, (n, n_params)."""
         J = self._call(self.system.jac_params, t, x, u)
         return Tangent(as_multiplier(J, self.prototype), self.prototype)
+
+    def check(self, x: Any, row: Any) -> None:
+        """Raise if there is no Jacobian, or it disagrees with a difference of the function at ``x``."""
+        if self.jac is None:
+            raise InputError(MISSING_JACOBIAN)
+
+        def linearize(t: float, x: Any, u: Any, p: Any) -> tuple[Any, Any]:
+            return as_array(self._call(self.function, t, x, u), x), self._call(self.jac, t, x, u)
+
+        u = x[:0] if row is None else move_like(row, x)
+        with np.errstate(over="ignore", invalid="ignore"):
+            compare_jacobian(linearize, x, u, 0.0, self.system.params, None)
 
     @property
     def has_parameters(self) -> bool:
@@ -142,8 +172,9 @@ def checked_field(
     state = np.array(to_numpy(start[0, :]), dtype=np.float64)
     row = None if rows is None else rows[0, ...]
     first = None if row is None else to_numpy(row[0, ...])
-    check_jacobian(as_map, start[0, :], u=first)
-    return Field(system, start[0, :], first), state, row
+    field = Field(system, start[0, :], first)
+    field.check(start[0, :], first)
+    return field, state, row
 
 
 def _as_map(flow: Flow) -> Map:

@@ -71,7 +71,7 @@ def test_the_level_of_a_horizon_is_drawn():
     horizon = dynet.gradient_horizon(NORMS)
     ax = dynet.plot.gradient_norms(NORMS, horizon=horizon)
     assert ax.lines[1].get_ydata()[0] == pytest.approx(np.log10(2.0**-23))
-    assert ax.lines[2].get_xdata()[0] == pytest.approx(float(horizon["median"].sel(fate="vanishing")))
+    assert ax.lines[2].get_xdata()[0] == pytest.approx(float(horizon.median_horizon.sel(fate="vanishing")))
     assert ax.texts[0].get_text() == "float32 eps"
 
 

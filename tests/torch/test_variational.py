@@ -6,7 +6,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 import dynet  # noqa: E402
-from dynet.torch import from_module, from_vector_field  # noqa: E402
+from dynet.torch import from_cell, from_module, from_vector_field  # noqa: E402
 
 
 def test_gradient_of_a_map_is_that_of_autograd():
@@ -82,3 +82,49 @@ def test_a_field_in_single_precision_gives_what_its_rounding_allows():
     cycle = dynet.find_limit_cycle(flow, [1.0, 0.3])
     assert cycle.attrs["tolerance"] > 1e-6
     assert float(cycle.period) == pytest.approx(2 * np.pi, rel=1e-4)
+
+
+@pytest.mark.parametrize("kind", ["RNN", "GRU", "LSTM"])
+def test_gradient_with_respect_to_the_weights_of_a_module_is_that_of_autograd(kind):
+    torch.manual_seed(1)
+    module = getattr(torch.nn, kind)(2, 5, num_layers=2, batch_first=True).double()
+    system = from_module(module)
+    n, rng = system.like.shape[-1], np.random.default_rng(0)
+    u, x0, target = rng.normal(size=(12, 2)), rng.normal(size=n), rng.normal(size=n)
+    ds = dynet.gradient(
+        system, x0, 12, inputs=u, terminal=lambda x: (0.5 * float((x - target) @ (x - target)), x - target)
+    )  # fmt: skip
+    start = torch.tensor(x0, requires_grad=True)
+    parts = start.reshape(-1, 2, 1, 5)
+    _, after = module(torch.tensor(u)[None], (parts[0], parts[1]) if kind == "LSTM" else parts[0])
+    after = torch.cat([part.ravel() for part in after]) if kind == "LSTM" else after.ravel()
+    (0.5 * ((after - torch.tensor(target)) ** 2).sum()).backward()
+    by_name = {name.split(".", 1)[1].split("[")[0] + name[0]: [] for name in ds.param.values}
+    for name, value in zip(ds.param.values, ds.gradient_params.values, strict=True):
+        by_name[name.split(".", 1)[1].split("[")[0] + name[0]].append(value)
+    theirs = {"W_hh": "weight_hh_l", "W_xh": "weight_ih_l", "b_hh": "bias_hh_l", "b_xh": "bias_ih_l"}
+    assert len(by_name) == 8
+    for name, values in by_name.items():
+        expected = getattr(module, theirs[name[:-1]] + name[-1]).grad.ravel()
+        np.testing.assert_allclose(values, expected, rtol=1e-10, atol=1e-13)
+    np.testing.assert_allclose(ds.gradient_x0, start.grad, rtol=1e-10, atol=1e-14)
+    assert float(ds.invariant_drift) < 1e-13
+
+
+def test_parameters_of_a_cell_and_of_a_vector_field_forwards_and_backwards():
+    torch.manual_seed(0)
+    cell, field = torch.nn.RNNCell(1, 3).double(), torch.nn.Linear(3, 3).double()
+    x0, psi = np.array([0.1, 0.2, -0.3]), np.array([1.0, -1.0, 0.5])
+    for system, duration, inputs in (
+        (from_cell(cell, {"h": 3}), 6, np.ones((6, 1))),
+        (from_vector_field(field), 1.0, None),
+    ):
+        forward = dynet.sensitivity(system, x0, duration, inputs=inputs)
+        ds = dynet.gradient(system, x0, duration, inputs=inputs, terminal=lambda x: (psi @ x, psi))
+        assert ds.sizes["param"] == sum(p.numel() for p in system.params.values())
+        np.testing.assert_allclose(psi @ forward.parameter_sensitivity.values[-1], ds.gradient_params, atol=1e-9)
+
+
+def test_a_function_without_parameters_has_none():
+    flow = from_vector_field(lambda x: -x, n=2, dtype=torch.float64)
+    assert dynet.sensitivity(flow, [1.0, 2.0], 1.0).sizes["param"] == 0

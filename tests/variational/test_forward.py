@@ -134,7 +134,14 @@ def test_the_neutral_mode_integrates_its_input():
         (lambda flow, step: dynet.sensitivity(flow, [0.3, 0.1], -1.0), "duration=-1.0"),
         (lambda flow, step: dynet.sensitivity(step, [0.3, 0.1, 0.0], 2.5), "number of steps"),
         (lambda flow, step: dynet.sensitivity(flow, [[0.3, 0.1]] * 2, 1.0), "one start"),
-        (lambda flow, step: dynet.sensitivity(dynet.Flow(flow.rhs), [0.3, 0.1], 1.0), "jac is missing"),
+        (
+            lambda flow, step: dynet.sensitivity(dynet.Flow(flow.rhs, params=(1.5, 0.5)), [0.3, 0.1], 1.0),
+            "jac is missing",
+        ),
+        (
+            lambda flow, step: dynet.sensitivity(dynet.Flow(flow.rhs, flow.jac), [0.3, 0.1], 1.0),
+            "rhs failed with TypeError",
+        ),
         (lambda flow, step: dynet.sensitivity("flow", [0.3, 0.1], 1.0), "give a dynet.Map"),
         (lambda flow, step: forced_response(flow, [0.3, 0.1], 1.0, 3.0), "forcing=3.0"),
         (lambda flow, step: forced_response(flow, [0.3, 0.1], 1.0, lambda t, x: x, z0=[1.0]), "z0"),
