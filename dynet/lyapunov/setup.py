@@ -167,7 +167,7 @@ def _are_independent(system: Map, rows: Any) -> bool:
     """Return whether every sequence has an input, or recorded Jacobians, of its own."""
     if rows is None:
         return system.limits()[1] is not None
-    series = to_numpy(rows)
+    series = to_numpy(rows) + 0.0  # zeros of either sign are the same input
     return len({one.tobytes() for one in series}) == len(series)
 
 

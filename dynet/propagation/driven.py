@@ -186,6 +186,8 @@ def _starts(faults: Faults, system: Map, x0: Any, n_starts: int, spread: float, 
         return centre
     if n is not None and centre.shape[-1] != n:
         faults.add("x0", centre, f"the system has {n} units")
+    elif centre.ndim == 2 and (centre == centre[0]).all():
+        faults.add("x0", centre, "its rows are all the same: give starts that differ")
     if centre.ndim == 2 or faults:
         return centre
     random = np.random.default_rng(0 if rng is None else rng)

@@ -104,6 +104,11 @@ def input_gain(
     n_steps = series.shape[-2] - int(n_transient)
     if n_steps < 1:
         faults.say(f"inputs has {series.shape[-2]} rows: give more than n_transient = {n_transient}")
+    if x0 is None and (factors == 0).any():
+        faults.say(
+            "x0 is None and a gain is 0: give a start (n,); zeros stand in only for driven networks, because zero is "
+            "often a fixed point, and an unstable one is never left without an input"
+        )
     faults.raise_if_any()
     if x0 is None and system.like is not None:
         x0 = namespace(system.like).zeros_like(system.like)

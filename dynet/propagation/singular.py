@@ -53,7 +53,8 @@ def singular_values(
 
     A perturbation of the state, or a gradient on its way back, is multiplied over ``h`` steps by
     :math:`P_h = J_{s+h} \cdots J_{s+1}`; the singular values of :math:`P_h` are all that can happen to its length.
-    Each has its own relative accuracy, whatever their ratio.
+    Each has its own relative accuracy, however large the ratio of products is; a ratio beyond 1e15 within a single step
+    is below the resolution of its Jacobian.
 
     Parameters
     ----------
@@ -81,10 +82,10 @@ def singular_values(
     Returns
     -------
     xarray.Dataset
-        ``log_singular_value(horizon, index)``, descending, natural logarithms, -inf for zero;
+        ``log_singular_value(horizon, index)``, descending, natural logarithms, -inf for zero or below resolution;
         ``log_condition_number(horizon)``, the largest less the smallest; ``isometry_distance(horizon)``;
-        ``determinant_error(horizon)``, the sum of the logs less the log-determinant by LU factors. These have
-        ``sequence`` in front if ``x0`` or ``inputs`` have it, then ``start`` if ``every`` is given.
+        ``determinant_error(horizon)``, how far the sum of the logs is from the log-determinant by LU factors: inf where
+        a value is below resolution but the determinant is not zero. These have ``sequence`` in front if ``x0`` or ``inputs`` have it, then ``start`` if ``every`` is given.
         ``log_first_moment(horizon)`` and ``log_second_moment(horizon)`` are the logs of the moments of the squares,
         averaged over index, sequences and windows; ``first_moment_error`` and ``second_moment_error`` are the standard
         errors of these logs; sequences count as independent, windows as correlated; inf for a single one.
@@ -216,7 +217,8 @@ def _label(
     singular = np.isneginf(values[..., -1])
     with np.errstate(invalid="ignore"):
         condition = np.where(singular, np.inf, values[..., 0] - values[..., -1])
-        error = np.where(singular, 0.0, np.abs(values.sum(axis=-1) - volumes))
+        error = np.abs(values.sum(axis=-1) - volumes)
+        error = np.where(singular, np.where(np.isneginf(volumes), 0.0, np.inf), error)
     keep = tuple(slice(None) if name in lead else 0 for name in ("sequence", "start"))
     first, first_error = _moment(2 * values)
     second, second_error = _moment(4 * values)

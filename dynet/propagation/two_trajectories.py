@@ -23,6 +23,8 @@ __all__ = ["perturbation_retention", "two_trajectory_exponent"]
 
 #: Spacings of floating point numbers that a separation must hold.
 _ROUNDINGS = 1e3
+#: Spacings of floating point numbers, at the length of the state, that a distance must be to be one.
+_RESOLVED = 10
 BENETTIN = "Benettin, Galgani & Strelcyn (1976) doi:10.1103/PhysRevA.14.2338"
 
 
@@ -32,7 +34,7 @@ def two_trajectory_exponent(
     n_steps: int,
     *,
     inputs: ArrayLike | None = None,
-    separation: float = 1e-8,
+    separation: float | None = None,
     interval: int = 1,
     n_transient: int = 0,
     rng: Rng = None,
@@ -53,9 +55,9 @@ def two_trajectory_exponent(
         Steps over which growth is counted.
     inputs : array (time, channel) or (sequence, time, channel), optional
         Input of every step, common to both trajectories.
-    separation : float, default 1e-8
+    separation : float, optional
         Distance that the second trajectory is set back to, in units of the state. Its size and the machine epsilon over
-        it are the relative errors of each growth.
+        it are the relative errors of each growth; the root of the epsilon if not given.
     interval : int, default 1
         Steps between.
     n_transient : int, default 0
@@ -92,12 +94,14 @@ def two_trajectory_exponent(
     0.69
     """
     faults = Faults()
-    faults.positive("separation", separation)
+    if separation is not None:
+        faults.positive("separation", separation)
     faults.integer("interval", interval, 1)
     faults.raise_if_any()
     problem = make_walk(
         system, x0, n_steps, inputs=inputs, n_exponents=1, n_transient=n_transient, rng=rng, check=check
     )
+    separation = machine_epsilon(problem.x0) ** 0.5 if separation is None else separation
     least = _ROUNDINGS * machine_epsilon(problem.x0) * float(np.abs(to_numpy(problem.x0)).max())
     if separation < least:
         faults.add("separation", separation, f"at states of this size rounding leaves nothing of it: give {least:.1g}")
@@ -237,6 +241,7 @@ def perturbation_retention(
         ``log_retention(size, time)``, the mean over directions of the log of distance over size, and its
         ``standard_error(size, time)``; ``linear_log_retention(time)``, the same by the Jacobians, and
         ``linear_standard_error(time)``. Time counts from the perturbation; -inf where one is wholly forgotten.
+        ``below_resolution(size, time)``: so little is left that rounding of the states shows more of itself than of it.
 
     Raises
     ------
@@ -269,13 +274,14 @@ def perturbation_retention(
     n = problem.x0.shape[1]
     V = np.random.default_rng(0 if rng is None else rng).standard_normal((n, int(n_directions)))
     V /= np.linalg.norm(V, axis=0)
-    finite, linear = _retained(problem, n_transient, n_steps, lengths, V, progress)
+    finite, linear, lost = _retained(problem, n_transient, n_steps, lengths, V, progress)
     unit = problem.system.time_unit
     mean, error = _mean_and_error(finite)
     linear_mean, linear_error = _mean_and_error(linear)
     variables = {
         "log_retention": (("size", "time"), mean, "mean log of distance over size", "nat"),
         "standard_error": (("size", "time"), error, "standard error over directions", "nat"),
+        "below_resolution": (("size", "time"), lost, "what is left is rounding", "1"),
         "linear_log_retention": (("time",), linear_mean, "the same, of infinitesimal perturbations", "nat"),
         "linear_standard_error": (("time",), linear_error, "standard error over directions", "nat"),
     }
@@ -297,8 +303,8 @@ def perturbation_retention(
 
 def _retained(
     problem: Problem, n_transient: int, n_steps: int, lengths: np.ndarray, V: np.ndarray, progress: bool
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return the log retention (size, time, direction) of finite perturbations, and (time, direction) of the linear."""
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the log retention (size, time, direction), (time, direction) of the linear one, and what is rounding."""
     from tqdm.auto import tqdm
 
     xp = namespace(problem.x0)
@@ -311,6 +317,8 @@ def _retained(
     k = V.shape[1]
     finite = np.zeros((lengths.size, n_steps + 1, k))
     linear = np.zeros((n_steps + 1, k))
+    lost = np.zeros((lengths.size, n_steps + 1), dtype=bool)
+    rounding = _RESOLVED * machine_epsilon(problem.x0)
     steps = walk(problem, sequences, n_transient, n_steps, start)
     for i, step in enumerate(tqdm(steps, total=n_steps, desc="Retention", disable=not progress, leave=False), 1):
         clouds = stepped(problem, step.number, clouds)
@@ -319,11 +327,13 @@ def _retained(
         distance = to_numpy(_distance(xp, reference, clouds)).astype(np.float64)
         W = (step.J @ W).reshape(W.shape)
         length = xp.sqrt(xp.sum(W**2, axis=0))
+        size = float(np.linalg.norm(to_numpy(reference)))
+        lost[:, i] = (distance.reshape(lengths.size, k) <= rounding * size).any(axis=1)
         with np.errstate(divide="ignore"):
             finite[:, i] = np.log(distance.reshape(lengths.size, k) / lengths[:, None])
             linear[i] = linear[i - 1] + np.log(to_numpy(length).astype(np.float64))
         W = W / xp.where(length == 0, xp.ones_like(length), length)
-    return finite, linear
+    return finite, linear, lost
 
 
 def _mean_and_error(logs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

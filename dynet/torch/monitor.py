@@ -182,7 +182,7 @@ class LyapunovMonitor:
         faults: list[str] = []
         row: dict[str, Any] = {"epoch": -1}
         try:
-            row["epoch"] = int(epoch)
+            row["epoch"] = _whole(epoch)
             if row["epoch"] % self._every:
                 return
             row |= empty_row(self._n_exponents)
@@ -298,3 +298,11 @@ def _kept(inputs: Any) -> Any:
 def _digest(inputs: Any) -> str:
     array = inputs.cpu().numpy() if isinstance(inputs, torch.Tensor) else inputs
     return hashlib.sha256(repr((array.shape, str(array.dtype))).encode() + array.tobytes()).hexdigest()[:16]
+
+
+def _whole(epoch: Any) -> int:
+    """Return the number of an epoch; rows from it on are taken back, so that a slip must not pass for one."""
+    number = int(epoch)
+    if number != epoch or number < 0:
+        raise InputError(f"epoch={epoch}: give a whole number from 0 on")
+    return number

@@ -251,3 +251,11 @@ def test_equal_starts_of_a_chaotic_map_do_not_make_it_certain():
     one = dynet.lyapunov_spectrum(dynet.zoo.henon(), [0.1, 0.1], 2_000)
     same = dynet.lyapunov_spectrum(dynet.zoo.henon(), [[0.1, 0.1]] * 6, 2_000)
     np.testing.assert_allclose(same.standard_error, one.standard_error, rtol=1e-12)
+
+
+def test_zeros_of_either_sign_are_one_input():
+    net = dynet.networks.random_tanh(20, 2.5, W_xh=np.ones((20, 1)), rng=0)
+    zeros = np.zeros((6, 60, 1))
+    signed = zeros * np.random.default_rng(0).standard_normal(zeros.shape)
+    a, b = (dynet.lyapunov_spectrum(net, np.ones(20), 60, inputs=u, n_exponents=1) for u in (zeros, signed))
+    np.testing.assert_array_equal(a.standard_error, b.standard_error)

@@ -222,3 +222,15 @@ def test_results_come_back_from_files(tmp_path):
     results = (dynet.echo_state(system, inputs, n_starts=3), dynet.input_gain(system, inputs, [0.5, 1.0]))
     for ds in results:
         assert dynet.load(dynet.save(ds, tmp_path / "a.nc")).identical(ds)
+
+
+def test_starts_that_are_all_the_same_prove_nothing():
+    net = dynet.networks.random_tanh(10, 2.5, W_xh=np.ones((10, 1)), rng=0)
+    with pytest.raises(dynet.InputError, match="all the same"):
+        dynet.echo_state(net, np.zeros((20, 1)), x0=np.ones((4, 10)))
+
+
+def test_a_gain_of_zero_needs_a_start():
+    net = dynet.networks.random_tanh(10, 2.5, W_xh=np.ones((10, 1)), rng=0)
+    with pytest.raises(dynet.InputError, match="often a fixed point"):
+        dynet.input_gain(net, np.ones((20, 1)), [0.0, 1.0])

@@ -205,3 +205,9 @@ def test_bad_input(call, words):
         call()
     for word in words:
         assert word in str(error.value)
+
+
+def test_copies_of_a_sequence_make_the_mean_no_surer():
+    net = dynet.networks.random_tanh(5, 1.5, W_xh=np.ones((5, 1)), rng=0)
+    inputs = np.repeat(np.random.default_rng(0).standard_normal((1, 20, 1)), 4, axis=0)
+    assert np.isposinf(dynet.gradient_norms(net, None, 20, inputs=inputs).standard_error[1:]).all()
