@@ -19,7 +19,7 @@ from dynet.typing import ArrayLike
 from dynet.variational.field import Field, checked_field, require_system
 from dynet.variational.integration import integrate
 
-__all__ = ["find_limit_cycle", "orbit_dataset"]
+__all__ = ["find_limit_cycle"]
 
 REFERENCES = "Kuznetsov (2004) doi:10.1007/978-1-4757-3978-7; Keller (1976) doi:10.1137/1.9781611970449"
 #: Phases at which the orbit is given; divisible by many numbers, so that multiples of the period show.
@@ -30,6 +30,8 @@ _STANDS_STILL = 1e-7
 _CLOSER = 0.2
 #: States closer than this part of the size of the orbit are one state.
 _SAME = 1e-7
+#: Periods this much shorter than the guess are on the way to zero.
+_SHORTEST = 0.02
 #: How far Newton may move the start, relative to the size of the orbit.
 _NEARBY = 0.2
 
@@ -125,10 +127,8 @@ def find_limit_cycle(flow: Flow, x0: ArrayLike, *, period_guess: float | None = 
         f"(closest return {last.miss:.2g} of its size) nor stands still: it may be quasi-periodic or chaotic, or "
         "settle very slowly; give a later state as x0, or a period_guess",
         residual=np.nan if best is None else best.residual,
-        result=_as_dataset(field, last.x) if best is None else orbit_dataset(
-            field, best.points, best.period, best.residual, best.n_iterations, _attrs(len(best.points))
-        ),
-    )  # fmt: skip
+        result=_as_dataset(field, last.x) if best is None else _known_points(field, best),
+    )
 
 
 def _from_guess(field: Field, x: np.ndarray, period: float) -> xr.Dataset:
@@ -136,17 +136,21 @@ def _from_guess(field: Field, x: np.ndarray, period: float) -> xr.Dataset:
         cycle = shoot(field, x, period)
     except ConvergenceError as error:
         best = error.result
-        result = None
-        if isinstance(best, Cycle):
-            result = orbit_dataset(
-                field, best.points, best.period, best.residual, best.n_iterations, _attrs(len(best.points))
-            )  # fmt: skip
+        result = _known_points(field, best) if isinstance(best, Cycle) else None
         raise ConvergenceError(
             f"no limit cycle near x0 with a period near period_guess={period:g}: Newton's method stops at a residual "
             f"of {error.residual:.2g}; give a state closer to the cycle, another period_guess, or none",
             residual=error.residual,
             result=result,
         ) from error
+    if cycle.period < _SHORTEST * period:
+        raise ConvergenceError(
+            f"no limit cycle near x0 with a period near period_guess={period:g}: the period of Newton's iterates "
+            f"shrinks to {cycle.period:.2g}, where every state is its own image; give a state closer to the cycle, "
+            "another period_guess, or none",
+            residual=cycle.residual,
+            result=_known_points(field, cycle),
+        )
     if _size(field, cycle) <= _SMALLEST * (1 + np.abs(x).max()):
         raise _fixed_point_error(field, cycle.points[0], "Newton's method")
     return _finished(field, cycle, np.nan)
@@ -195,11 +199,10 @@ def _finished(field: Field, cycle: Cycle, miss: float) -> xr.Dataset:
     return _labelled(field, states, cycle.period, cycle.residual, cycle.n_iterations, attrs)
 
 
-def orbit_dataset(
-    field: Field, points: np.ndarray, period: float, residual: float, n_iterations: int, attrs: dict[str, Any]
-) -> xr.Dataset:
-    """Label an orbit that is known at some points alone."""
-    return _labelled(field, points, period, residual, n_iterations, attrs)
+def _known_points(field: Field, cycle: Cycle) -> xr.Dataset:
+    """Label an iterate, at its shooting points alone."""
+    attrs = _attrs(len(cycle.points))
+    return _labelled(field, cycle.points, cycle.period, cycle.residual, cycle.n_iterations, attrs)
 
 
 def _attrs(n_points: int) -> dict[str, Any]:
