@@ -85,7 +85,8 @@ def singular_values(
         ``log_singular_value(horizon, index)``, descending, natural logarithms, -inf for zero or below resolution;
         ``log_condition_number(horizon)``, the largest less the smallest; ``isometry_distance(horizon)``;
         ``determinant_error(horizon)``, how far the sum of the logs is from the log-determinant by LU factors: inf where
-        a value is below resolution but the determinant is not zero. These have ``sequence`` in front if ``x0`` or ``inputs`` have it, then ``start`` if ``every`` is given.
+        a value is below resolution but the determinant is not zero. These have ``sequence`` in front
+        if ``x0`` or ``inputs`` have it, then ``start`` if ``every`` is given.
         ``log_first_moment(horizon)`` and ``log_second_moment(horizon)`` are the logs of the moments of the squares,
         averaged over index, sequences and windows; ``first_moment_error`` and ``second_moment_error`` are the standard
         errors of these logs; sequences count as independent, windows as correlated; inf for a single one.

@@ -323,7 +323,8 @@ def test_a_state_that_blows_up():
 
 def test_a_value_below_resolution_is_told_from_a_zero():
     below, zero = (
-        dynet.singular_values(dynet.zoo.linear_map(np.diag([1.0, s])), [1.0, 1.0], 2, horizons=[2]) for s in (1e-17, 0.0)
+        dynet.singular_values(dynet.zoo.linear_map(np.diag([1.0, s])), [1.0, 1.0], 2, horizons=[2])
+        for s in (1e-17, 0.0)
     )
     for ds, error in ((below, np.inf), (zero, 0.0)):
         np.testing.assert_array_equal(ds.log_singular_value, [[0.0, -np.inf]])
