@@ -35,11 +35,11 @@ def copy_tutorials(source: Path, target: Path) -> None:
 
 copy_tutorials(ROOT / "tutorials", HERE / "tutorials")
 
-# dynet.zoo and dynet.networks are attributes of dynet that live in dynet/systems/. autodoc looks documented
+# dynet.zoo, dynet.networks and dynet.theory are attributes of dynet that live in dynet/systems/. autodoc looks documented
 # objects up by the name of a module, so it has to find them under their public names.
 import dynet  # noqa: E402
 
-for public in ("zoo", "networks"):
+for public in ("zoo", "networks", "theory"):
     sys.modules.setdefault(f"dynet.{public}", getattr(dynet, public))
 
 project = "dynet"
