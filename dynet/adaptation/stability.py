@@ -64,8 +64,8 @@ def noise_gain(n: ArrayLike, s: ArrayLike, *, mu: ArrayLike = 0.0, sigma: ArrayL
     Notes
     -----
     The paper's condition bounds the variance out by 1 to first order; it is no criterion of amplification: a unit of
-    slope a amplifies if its magnitude is above 1, whatever sigma is. To first order means :math:`n \sigma` well below 1: beyond,
-    the linear variances fail first (in the example: 1.82 instead of 0.25).
+    slope a amplifies if its magnitude is above 1, whatever sigma is. To first order means :math:`n \sigma` well below
+    1: beyond, the linear variances fail first (in the example: 1.82 instead of 0.25).
 
     The expectation is taken by Gauss-Legendre rules on panels that shorten towards the bend at 0; Gauss-Hermite rules
     miss the bend when n sigma is large.
