@@ -35,8 +35,8 @@ def copy_tutorials(source: Path, target: Path) -> None:
 
 copy_tutorials(ROOT / "tutorials", HERE / "tutorials")
 
-# dynet.zoo, dynet.networks and dynet.theory are attributes of dynet that live in dynet/systems/. autodoc looks documented
-# objects up by the name of a module, so it has to find them under their public names.
+# dynet.zoo, dynet.networks and dynet.theory are attributes of dynet that live in dynet/systems/. autodoc looks
+# documented objects up by the name of a module, so it has to find them under their public names.
 import dynet  # noqa: E402
 
 for public in ("zoo", "networks", "theory"):
