@@ -104,7 +104,7 @@ def henon_many(n_sequences: int = 1024) -> Iterator[Row]:
     """Many trajectories: processor time of all cores together, and how many of them were busy."""
     starts = np.random.default_rng(0).uniform(-0.1, 0.1, (n_sequences, 2))
     system = dynet.zoo.henon(A, B)
-    n_steps = 50_000  # a call must be long against what it spends on its result
+    n_steps = 200_000  # long against what a call spends on the errors of a thousand sequences
     for interval, words, limit in ((1, "QR every step", 5.0), ("auto", "automatic interval", 2.5)):
         case = f"Hénon, {n_sequences} trajectories, {words}"
         ds = dynet.lyapunov_spectrum(system, starts, n_steps, qr_interval=interval)
