@@ -16,6 +16,18 @@ if TYPE_CHECKING:
 #: Okabe-Ito: told apart by every kind of eye.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
 FAINT = "0.55"
+#: Matplotlib's name of a style, or offset and lengths of dashes and gaps.
+LineStyle = str | tuple[int, tuple[float, ...]]
+_LINE_STYLES: tuple[LineStyle, ...] = (
+    "-",
+    "--",
+    ":",
+    "-.",
+    (0, (8, 2)),
+    (0, (5, 1, 1, 1, 1, 1)),
+    (0, (1, 4)),
+    (0, (3, 1, 3, 1, 1, 1)),
+)
 
 
 def axes_of(ax: Axes | None, *, width: float = 6.0, height: float = 3.7) -> Axes:
@@ -46,6 +58,11 @@ def named_results(results: Any, variable: str, maker: str) -> dict[str, xr.Datas
 def colour(number: int) -> str:
     """Return the colour of a series."""
     return COLOURS[number % len(COLOURS)]
+
+
+def line_style(number: int) -> LineStyle:
+    """Return the line style of a series within a colour."""
+    return _LINE_STYLES[number % len(_LINE_STYLES)]
 
 
 def tidy(ax: Axes) -> None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
 
 from dynet._validate import Faults
-from dynet.plot._axes import FAINT, axes_of, colour, named_results, tidy
+from dynet.plot._axes import FAINT, axes_of, colour, line_style, named_results, tidy
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -85,7 +85,8 @@ def pseudospectrum(
     Parameters
     ----------
     results : Dataset or mapping of str to Dataset
-        From `dynet.pseudospectrum`; of several, lines of each in a colour of its own.
+        From `dynet.pseudospectrum`; of several, lines of each in a colour and a line style of its own, at the same
+        levels. The numbers on the lines are the powers.
     ax : matplotlib Axes, optional
         Where to draw; a new figure if not given.
     boundary : {"circle", "axis"}
@@ -111,31 +112,37 @@ def pseudospectrum(
     faults = Faults()
     faults.choice("boundary", boundary, ("circle", "axis"))
     faults.raise_if_any()
-    from matplotlib import colormaps
+    from matplotlib.lines import Line2D
 
     single = len(named) == 1
-    ax = axes_of(ax, width=_SIZE + (0.8 if single else 0.0), height=_SIZE)
-    for number, (name, result) in enumerate(named.items()):
-        logs = np.log10(result["smallest_singular_value"].transpose("imaginary_part", "real_part").values)
-        levels = _levels(logs)
+    ax = axes_of(ax, width=_SIZE, height=_SIZE)
+    planes = [
+        np.log10(result["smallest_singular_value"].transpose("imaginary_part", "real_part").values)
+        for result in named.values()
+    ]
+    # the same of all results: lines of one style are then of one level or of neighbours
+    levels = _levels(np.concatenate([logs.ravel() for logs in planes]))
+    key = []
+    for number, ((name, result), logs) in enumerate(zip(named.items(), planes, strict=True)):
         real, imaginary = result["real_part"].values, result["imaginary_part"].values
-        if single:
-            lines = ax.contour(real, imaginary, logs, levels, cmap=colormaps["viridis"], linewidths=1.2)
-            if len(levels) > 1:
-                bar = ax.figure.colorbar(lines, ax=ax, shrink=0.8)
-                bar.set_label("log10 of the smallest singular value")
-        else:
-            ax.contour(real, imaginary, logs, levels, colors=colour(number), linewidths=1.0, linestyles="solid")
+        within = levels[(levels >= logs.min()) & (levels <= logs.max())]
+        dashes = line_style(number)
+        options: dict[str, Any] = {"cmap": "viridis"} if single else {"colors": colour(number), "linestyles": [dashes]}
+        if within.size:
+            lines = ax.contour(real, imaginary, logs, within, linewidths=1.2, **options)
+            ax.clabel(lines, fmt="%g", fontsize=7, inline_spacing=2)
         values = result["eigenvalue"].values
         shade = "0.1" if single else colour(number)
-        ax.plot(values.real, values.imag, ".", markersize=4, color=shade, label=name or None)
+        ax.plot(values.real, values.imag, ".", markersize=4, color=shade)
+        key.append(Line2D([], [], color=shade, linestyle=dashes, linewidth=1.2, marker=".", label=name))
+    ax.set_title("lines: log10 of the smallest singular value", fontsize="medium")
     if boundary == "circle":
         _draw_circle(ax)
     else:
         ax.axvline(0, color=FAINT, linewidth=0.8, zorder=0)
     _label(ax)
-    if ax.get_legend_handles_labels()[1]:
-        ax.legend(frameon=False, loc="upper right")
+    if not single or "" not in named:
+        ax.legend(handles=key, frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
     return ax
 
 

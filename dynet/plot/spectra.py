@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import xarray as xr
 
-from dynet.lyapunov.dimension import interval_widths
+from dynet._validate import Faults
+from dynet.lyapunov.dimension import half_width, interval_widths
 from dynet.plot._axes import FAINT, axes_of, colour, named_results, tidy
 
 if TYPE_CHECKING:
@@ -26,7 +27,8 @@ def spectrum(results: xr.Dataset | Mapping[str, xr.Dataset], *, ax: Axes | None 
     Parameters
     ----------
     results : Dataset or mapping of str to Dataset
-        From `dynet.lyapunov_spectrum`; names of a mapping become the legend.
+        From `dynet.lyapunov_spectrum`, or exponents known on paper, such as `dynet.theory.ginibre_exponents`, which are
+        drawn without error bars; names of a mapping become the legend.
     ax : matplotlib Axes, optional
         Where to draw; a new figure if not given.
     level : float, default 0.95
@@ -53,7 +55,9 @@ def spectrum(results: xr.Dataset | Mapping[str, xr.Dataset], *, ax: Axes | None 
     'exponent'
     """
     named = named_results(results, "lyapunov_exponent", "dynet.lyapunov_spectrum")
-    widths = [interval_widths(result, level) for result in named.values()]
+    half_width(level, np.inf)  # before anything is drawn
+    _require_exponents(named)
+    widths = [_widths(result, level) for result in named.values()]
     ax = axes_of(ax)
     for number, (name, result) in enumerate(named.items()):
         _one_spectrum(ax, result, name, colour(number), widths[number])
@@ -68,6 +72,23 @@ def spectrum(results: xr.Dataset | Mapping[str, xr.Dataset], *, ax: Axes | None 
         ax.legend(frameon=False)
     tidy(ax)
     return ax
+
+
+def _require_exponents(named: dict[str, xr.Dataset]) -> None:
+    faults = Faults()
+    for name, result in named.items():
+        if result["lyapunov_exponent"].dims != ("exponent",):
+            dims = ", ".join(map(str, result["lyapunov_exponent"].dims)) or "none"
+            label = f"results['{name}']" if name else "result"
+            faults.say(f"{label} has exponents with dimensions {dims}: give a result of dynet.lyapunov_spectrum")
+    faults.raise_if_any()
+
+
+def _widths(result: xr.Dataset, level: float) -> np.ndarray:
+    """Return half the lengths of the intervals; exponents known on paper have none."""
+    if "degrees_of_freedom" in result:
+        return interval_widths(result, level)
+    return np.zeros(result.sizes["exponent"])
 
 
 def _one_spectrum(ax: Axes, result: xr.Dataset, name: str, shade: str, bars: np.ndarray) -> None:
