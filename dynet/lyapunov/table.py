@@ -91,8 +91,8 @@ def summary(result: xr.Dataset, *, level: float = 0.95) -> pd.DataFrame:
             return pd.DataFrame(rows, columns=COLUMNS)
         if "dynet_version" in result.attrs:
             raise InputError(
-                f"result={shown(result.attrs.get('title', 'Dataset'))}: it holds arrays and no single numbers, and has no "
-                f"table of its own; those of {', '.join(_KINDS)} have"
+                f"result={shown(result.attrs.get('title', 'Dataset'))}: it has no table yet: it holds arrays alone; "
+                f"results of {', '.join(_KINDS)} have one, and those that hold single numbers"
             )
     raise InputError(f"result={shown(type(result).__name__)}: give a Dataset that an analysis of dynet returned")
 

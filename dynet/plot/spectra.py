@@ -84,24 +84,22 @@ def _require_exponents(named: dict[str, xr.Dataset]) -> None:
     faults.raise_if_any()
 
 
-def _widths(result: xr.Dataset, level: float) -> np.ndarray:
+def _widths(result: xr.Dataset, level: float) -> np.ndarray | None:
     """Return half the lengths of the intervals; exponents known on paper have none."""
-    if "degrees_of_freedom" in result:
-        return interval_widths(result, level)
-    return np.zeros(result.sizes["exponent"])
+    return interval_widths(result, level) if "degrees_of_freedom" in result else None
 
 
-def _one_spectrum(ax: Axes, result: xr.Dataset, name: str, shade: str, bars: np.ndarray) -> None:
+def _one_spectrum(ax: Axes, result: xr.Dataset, name: str, shade: str, widths: np.ndarray | None) -> None:
     index, values = result["exponent"].values, result["lyapunov_exponent"].values
     drawn = np.isfinite(values)
-    bars = np.where(np.isfinite(bars), bars, 0.0)
+    bars = None if widths is None else np.where(np.isfinite(widths), widths, 0.0)[drawn]
     lost = int((~drawn).sum())
     label: str | None = (name + (f" ({lost} of {values.size} are -inf)" if lost else "")).strip() or None
     if values.size <= _MARKERS_UP_TO:
         ax.errorbar(
             index[drawn],
             values[drawn],
-            bars[drawn],
+            bars,
             fmt="o",
             markersize=4,
             capsize=2,
@@ -110,10 +108,12 @@ def _one_spectrum(ax: Axes, result: xr.Dataset, name: str, shade: str, bars: np.
         )
         return
     ax.plot(index[drawn], values[drawn], color=shade, linewidth=1.6, label=label)
+    if bars is None:
+        return
     ax.fill_between(
         index[drawn],
-        values[drawn] - bars[drawn],
-        values[drawn] + bars[drawn],
+        values[drawn] - bars,
+        values[drawn] + bars,
         color=shade,
         alpha=0.25,
         linewidth=0,
