@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import xarray as xr
 
-from dynet._validate import shown
+from dynet._validate import Faults, shown
 from dynet.errors import InputError
 
 if TYPE_CHECKING:
@@ -53,6 +53,18 @@ def named_results(results: Any, variable: str, maker: str) -> dict[str, xr.Datas
                 f"a single exponent was selected: keep the axis with .sel(exponent=[{result.exponent.item()}])"
             )
     return named
+
+
+def require_exponents(named: dict[str, xr.Dataset]) -> None:
+    """Check that the exponents of each result are along an axis."""
+    faults = Faults()
+    for name, result in named.items():
+        found = result.get("lyapunov_exponent", xr.DataArray()).dims
+        if found != ("exponent",):
+            dims = ", ".join(map(str, found)) or "none"
+            label = f"results['{name}']" if name else "result"
+            faults.say(f"{label} has exponents with dimensions {dims}: give a result of dynet.lyapunov_spectrum")
+    faults.raise_if_any()
 
 
 def colour(number: int) -> str:

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import xarray as xr
 
-from dynet._validate import Faults
 from dynet.lyapunov.dimension import half_width, interval_widths
-from dynet.plot._axes import FAINT, axes_of, colour, named_results, tidy
+from dynet.plot._axes import FAINT, axes_of, colour, named_results, require_exponents, tidy
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -56,7 +55,7 @@ def spectrum(results: xr.Dataset | Mapping[str, xr.Dataset], *, ax: Axes | None 
     """
     named = named_results(results, "lyapunov_exponent", "dynet.lyapunov_spectrum")
     half_width(level, np.inf)  # before anything is drawn
-    _require_exponents(named)
+    require_exponents(named)
     widths = [_widths(result, level) for result in named.values()]
     ax = axes_of(ax)
     for number, (name, result) in enumerate(named.items()):
@@ -72,16 +71,6 @@ def spectrum(results: xr.Dataset | Mapping[str, xr.Dataset], *, ax: Axes | None 
         ax.legend(frameon=False)
     tidy(ax)
     return ax
-
-
-def _require_exponents(named: dict[str, xr.Dataset]) -> None:
-    faults = Faults()
-    for name, result in named.items():
-        if result["lyapunov_exponent"].dims != ("exponent",):
-            dims = ", ".join(map(str, result["lyapunov_exponent"].dims)) or "none"
-            label = f"results['{name}']" if name else "result"
-            faults.say(f"{label} has exponents with dimensions {dims}: give a result of dynet.lyapunov_spectrum")
-    faults.raise_if_any()
 
 
 def _widths(result: xr.Dataset, level: float) -> np.ndarray | None:

@@ -81,9 +81,10 @@ def test_exponents_known_on_paper_have_no_bars():
     np.testing.assert_array_equal(ax.lines[0].get_xdata(), np.arange(1, 61))
 
 
-def test_a_single_exponent_is_no_spectrum():
+@pytest.mark.parametrize("plot", [dynet.plot.spectrum, dynet.plot.convergence])
+def test_a_single_exponent_is_no_spectrum(plot):
     with pytest.raises(dynet.InputError, match=r"dimensions none: give a result of dynet.lyapunov_spectrum"):
-        dynet.plot.spectrum(dynet.two_trajectory_exponent(dynet.zoo.henon(), [0.1, 0.1], 100))
+        plot(dynet.two_trajectory_exponent(dynet.zoo.henon(), [0.1, 0.1], 100))
     assert not pyplot.get_fignums()
 
 
