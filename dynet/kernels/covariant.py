@@ -245,6 +245,8 @@ def angles_between(C, alive, angles):  # type: ignore[no-untyped-def]
             for j in range(i + 1, k):
                 angle = 0.0
                 if alive[i] and alive[j]:
-                    angle = 2.0 * np.arcsin(0.5 * np.sqrt(min(sums[i, j], differences[i, j])))
+                    chord = np.sqrt(min(sums[i, j], differences[i, j]))
+                    # rounding takes a right angle to either side
+                    angle = min(2.0 * np.arcsin(0.5 * chord), 0.5 * np.pi)
                 angles[t, i, j] = angle
                 angles[t, j, i] = angle

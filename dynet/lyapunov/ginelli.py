@@ -156,7 +156,13 @@ class _Backwards:
             stored = rows < len(self.angles)
             angles = np.empty((int(stored.sum()), k, k))
             self._kernels.angles_between(C[stored], self._defined, angles)
-            self.angles[rows[stored]] = angles
+            self.angles[rows[stored]] = np.minimum(angles, _right_angle(self.angles.dtype))
+
+
+def _right_angle(dtype: np.dtype) -> float:
+    """Return the largest number up to pi/2: float32 rounds pi/2 itself upwards."""
+    nearest = dtype.type(np.pi / 2)
+    return float(nearest if float(nearest) <= np.pi / 2 else np.nextafter(nearest, dtype.type(0)))
 
 
 def _coefficients(numbers: np.ndarray, defined: np.ndarray) -> np.ndarray:

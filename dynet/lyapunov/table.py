@@ -34,6 +34,17 @@ _FEWEST_BLOCKS = 10
 #: An error bar from fewer independent parts than this is a guess.
 _FEWEST_PARTS = 5
 _DRIFT_LEVEL = 0.99
+#: Results with tables of their own.
+_KINDS = (
+    "lyapunov_spectrum",
+    "two_trajectory_exponent",
+    "compare",
+    "spectrum_distance",
+    "kaplan_yorke_dimension",
+    "entropy_rate",
+    "memory_time",
+    "torch.LyapunovMonitor",
+)
 
 
 def summary(result: xr.Dataset, *, level: float = 0.95) -> pd.DataFrame:
@@ -42,8 +53,9 @@ def summary(result: xr.Dataset, *, level: float = 0.95) -> pd.DataFrame:
     Parameters
     ----------
     result : Dataset
-        From `lyapunov_spectrum`, `compare`, `spectrum_distance`, `kaplan_yorke_dimension`, `entropy_rate` or
-        `memory_time`, or recorded by a `torch.LyapunovMonitor`.
+        From `lyapunov_spectrum`, `two_trajectory_exponent`, `compare`, `spectrum_distance`, `kaplan_yorke_dimension`,
+        `entropy_rate` or `memory_time`, or recorded by a `torch.LyapunovMonitor`. Of other results the single numbers
+        and labels are listed, with their standard errors where they have them.
     level : float, default 0.95
         Level of the intervals.
 
@@ -55,7 +67,7 @@ def summary(result: xr.Dataset, *, level: float = 0.95) -> pd.DataFrame:
     Raises
     ------
     InputError
-        If ``result`` is not a result of dynet.
+        If ``result`` is not a result of dynet, or holds arrays alone.
 
     Examples
     --------
@@ -66,7 +78,7 @@ def summary(result: xr.Dataset, *, level: float = 0.95) -> pd.DataFrame:
     memory 49 steps [49, 49], converged
     """
     if isinstance(result, xr.Dataset):
-        if "lyapunov_exponent" in result and "growth" in result:
+        if "lyapunov_exponent" in result and "growth" in result and "exponent" in result.coords:
             require_leading(result)
             rows = _spectrum_rows(result, level)
         elif "lyapunov_exponent" in result and "epoch" in result.dims:
@@ -74,9 +86,14 @@ def summary(result: xr.Dataset, *, level: float = 0.95) -> pd.DataFrame:
         elif "difference" in result and "comparison" in result.dims:
             rows = _comparison_rows(result, level)
         else:
-            rows = _scalar_rows(result, level)
+            rows = _scalar_rows(result, level) or _plain_rows(result, level)
         if rows:
             return pd.DataFrame(rows, columns=COLUMNS)
+        if "dynet_version" in result.attrs:
+            raise InputError(
+                f"result={shown(result.attrs.get('title', 'Dataset'))}: it has no table yet: it holds arrays alone; "
+                f"results of {', '.join(_KINDS)} have one, and those that hold single numbers"
+            )
     raise InputError(f"result={shown(type(result).__name__)}: give a Dataset that an analysis of dynet returned")
 
 
@@ -299,4 +316,28 @@ def _scalar_rows(result: xr.Dataset, level: float) -> list[list[Any]]:
             title = str(variable.attrs.get("long_name", name))
             verdict = _distance_verdict(float(result["noise"])) if name == "spectrum_distance" else ""
             rows.append(_row(title, value, error, bounds, str(variable.attrs.get("units", "1")), verdict))
+    return rows
+
+
+def _plain_rows(result: xr.Dataset, level: float) -> list[list[Any]]:
+    """Return the single numbers and labels of a result; the first number is the one that a standard error is of."""
+    scalars = {str(name): variable for name, variable in result.data_vars.items() if variable.ndim == 0}
+    known = {"standard_error", "degrees_of_freedom", *(f"{name}_error" for name in scalars)}
+    rows: list[list[Any]] = []
+    for name, variable in scalars.items():
+        if name in known:
+            continue
+        unit, title = str(variable.attrs.get("units", "1")), str(variable.attrs.get("long_name", name))
+        none = (np.nan, np.nan)
+        if variable.dtype.kind not in "fiu":
+            rows.append(_row(title, np.nan, np.nan, none, unit, str(variable.item())))
+            continue
+        value, bounds, verdict = float(variable), none, ""
+        error = scalars.get(f"{name}_error", scalars.get("standard_error") if not rows else None)
+        spread = np.nan if error is None or error.attrs.get("units") != variable.attrs.get("units") else float(error)
+        if "degrees_of_freedom" in scalars and not rows:
+            width = float(half_width(level, scalars["degrees_of_freedom"].values)) * spread
+            bounds = _bounds(value, width)
+            verdict = _sign_verdict(value, width) if name == "lyapunov_exponent" else ""
+        rows.append(_row(title, value, spread, bounds, unit, verdict))
     return rows

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import xarray as xr
 
-from dynet._validate import shown
+from dynet._validate import Faults, shown
 from dynet.errors import InputError
 
 if TYPE_CHECKING:
@@ -16,6 +16,18 @@ if TYPE_CHECKING:
 #: Okabe-Ito: told apart by every kind of eye.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
 FAINT = "0.55"
+#: Matplotlib's name of a style, or offset and lengths of dashes and gaps.
+LineStyle = str | tuple[int, tuple[float, ...]]
+_LINE_STYLES: tuple[LineStyle, ...] = (
+    "-",
+    "--",
+    ":",
+    "-.",
+    (0, (8, 2)),
+    (0, (5, 1, 1, 1, 1, 1)),
+    (0, (1, 4)),
+    (0, (3, 1, 3, 1, 1, 1)),
+)
 
 
 def axes_of(ax: Axes | None, *, width: float = 6.0, height: float = 3.7) -> Axes:
@@ -43,9 +55,26 @@ def named_results(results: Any, variable: str, maker: str) -> dict[str, xr.Datas
     return named
 
 
+def require_exponents(named: dict[str, xr.Dataset]) -> None:
+    """Check that the exponents of each result are along an axis."""
+    faults = Faults()
+    for name, result in named.items():
+        found = result.get("lyapunov_exponent", xr.DataArray()).dims
+        if found != ("exponent",):
+            dims = ", ".join(map(str, found)) or "none"
+            label = f"results['{name}']" if name else "result"
+            faults.say(f"{label} has exponents with dimensions {dims}: give a result of dynet.lyapunov_spectrum")
+    faults.raise_if_any()
+
+
 def colour(number: int) -> str:
     """Return the colour of a series."""
     return COLOURS[number % len(COLOURS)]
+
+
+def line_style(number: int) -> LineStyle:
+    """Return the line style of a series within a colour."""
+    return _LINE_STYLES[number % len(_LINE_STYLES)]
 
 
 def tidy(ax: Axes) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 
 from dynet._validate import Faults
-from dynet.plot._axes import FAINT, axes_of, colour, named_results, tidy
+from dynet.plot._axes import COLOURS, FAINT, LineStyle, axes_of, colour, line_style, named_results, tidy
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -17,9 +17,14 @@ if TYPE_CHECKING:
 __all__ = ["gradient_norms", "singular_values"]
 
 _MOST_LINES = 24
+#: Up to this many horizons each is marked.
+_MARKERS_UP_TO = 12
+#: Longer legends stand beside the picture.
+_LEGEND_UP_TO = 4
 _RUNS = {"sequence", "start", "end"}
 #: The band holds the middle of the runs.
 _QUANTILES = (0.1, 0.9)
+_Curve = tuple[str, str, LineStyle, xr.DataArray]
 
 
 def singular_values(
@@ -73,13 +78,15 @@ def singular_values(
             label = {n - 1: "smallest", 0: "largest"}.get(int(i), "") if len(named) == 1 else name if i == 0 else ""
             shade = colour(number if len(named) > 1 else 0 if i == 0 else 1) if outer else FAINT
             style: dict[str, Any] = {"linewidth": 1.6 if outer else 0.6, "zorder": 3 if outer else 1}
+            if horizons.size <= _MARKERS_UP_TO:
+                style |= {"marker": "o", "markersize": 4.0 if outer else 2.5}
             _curve(ax, horizons, logs.isel(index=int(i)), "horizon", shade, label, style, band=outer)
     ax.axhline(0, color=FAINT, linewidth=0.8, zorder=0)
     ax.set_xscale("log")
     ax.set_xlabel("horizon (step)")
     units = next(iter(named.values()))["duration"].attrs["units"]
     ax.set_ylabel(f"log singular value (nat / {units})" if per_time else "log singular value (nat)")
-    ax.legend(frameon=False)
+    _legend(ax)
     tidy(ax)
     return ax
 
@@ -128,34 +135,41 @@ def gradient_norms(
     if horizon is not None:
         named_results(horizon, "horizon", "dynet.gradient_horizon")
     ax = axes_of(ax)
-    for number, (label, logs) in enumerate(curves.items()):
-        style: dict[str, Any] = {"linewidth": 1.6}
-        _curve(ax, logs["lag"].values, logs / np.log(10), "lag", colour(number), label, style, band=True)
+    for label, shade, dashes, logs in curves:
+        style: dict[str, Any] = {"linewidth": 1.6, "linestyle": dashes}
+        _curve(ax, logs["lag"].values, logs / np.log(10), "lag", shade, label, style, band=True)
     if horizon is not None:
-        _draw_level(ax, horizon, next(iter(curves.values())))
+        _draw_level(ax, horizon, curves[0][-1])
     ax.set_xlabel("steps before the loss" if parameters is None else "last steps that are accumulated")
     ax.set_ylabel("log10 norm of the gradient")
-    if any(curves):
-        ax.legend(frameon=False)
+    _legend(ax)
     tidy(ax)
     return ax
 
 
-def _curves(named: dict[str, xr.Dataset], parameters: str | Sequence[str] | None) -> dict[str, xr.DataArray]:
-    """Return what is to be drawn, by label."""
+def _curves(named: dict[str, xr.Dataset], parameters: str | Sequence[str] | None) -> list[_Curve]:
+    """Return what is to be drawn: label, colour, line style and numbers.
+
+    Of several results the colour tells the result and the line style the parameter.
+    """
     if parameters is None:
-        return {name: result["log_gradient_norm"] for name, result in named.items()}
+        return [
+            (name, colour(i), line_style(i // len(COLOURS)), result["log_gradient_norm"])
+            for i, (name, result) in enumerate(named.items())
+        ]
     wanted = [parameters] if isinstance(parameters, str) else list(parameters)
-    curves, faults = {}, Faults()
-    for name, result in named.items():
+    curves, faults = [], Faults()
+    for i, (name, result) in enumerate(named.items()):
         known = result["parameter"].values.tolist() if "parameter" in result else []
-        for parameter in wanted:
+        for j, parameter in enumerate(wanted):
+            shade, dashes = (i, j) if len(named) > 1 else (j, j // len(COLOURS))
             if parameter not in known:
                 faults.add(
                     "parameters", parameter, f"give some of {', '.join(known) or 'a result that has parameters'}"
                 )
             else:
-                curves[f"{name} {parameter}".strip()] = result["log_parameter_gradient_norm"].sel(parameter=parameter)
+                logs = result["log_parameter_gradient_norm"].sel(parameter=parameter)
+                curves.append((f"{name} {parameter}".strip(), colour(shade), line_style(dashes), logs))
     faults.raise_if_any()
     return curves
 
@@ -175,11 +189,24 @@ def _curve(
     values = logs.transpose(..., along).values.reshape(-1, x.size)
     # the lower of two: a mean of finite and infinite values is no value
     median = np.quantile(values, 0.5, axis=0, method="inverted_cdf")
-    ax.plot(x, np.where(np.isfinite(median), median, np.nan), color=shade, label=label or None, **style)
+    seen = np.isfinite(median)
+    ax.plot(x, np.where(seen, median, np.nan), color=shade, label=label if label and seen.any() else None, **style)
     if band and len(values) > 1:
         low, high = np.quantile(values, _QUANTILES, axis=0, method="inverted_cdf")
         drawn = np.isfinite(low) & np.isfinite(high)
+        if x.size == 1:
+            ax.vlines(x[drawn], low[drawn], high[drawn], color=shade, alpha=0.4, linewidth=4)
+            return
         ax.fill_between(x, low, high, where=drawn.tolist(), color=shade, alpha=0.2, linewidth=0)
+
+
+def _legend(ax: Axes) -> None:
+    """Name the lines; many names stand beside the picture, where they hide nothing."""
+    count = len(ax.get_legend_handles_labels()[1])
+    if count > _LEGEND_UP_TO:
+        ax.legend(frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0), handlelength=3.2)
+    elif count:
+        ax.legend(frameon=False)
 
 
 def _draw_level(ax: Axes, horizon: xr.Dataset, logs: xr.DataArray) -> None:

@@ -11,7 +11,7 @@ import xarray as xr
 from dynet._validate import Faults
 from dynet.lyapunov.convergence import error_bars
 from dynet.lyapunov.dimension import are_independent, half_width, interval_widths
-from dynet.plot._axes import FAINT, axes_of, colour, named_results, tidy
+from dynet.plot._axes import FAINT, axes_of, colour, named_results, require_exponents, tidy
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -76,6 +76,7 @@ def convergence(
     'time (step)'
     """
     named = named_results(results, "growth", "dynet.lyapunov_spectrum")
+    require_exponents(named)
     half_width(level, np.inf)  # before anything is drawn
     chosen = {name: _chosen(result, exponents, len(named)) for name, result in named.items()}
     ax = axes_of(ax)

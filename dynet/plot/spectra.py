@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import xarray as xr
 
-from dynet.lyapunov.dimension import interval_widths
-from dynet.plot._axes import FAINT, axes_of, colour, named_results, tidy
+from dynet.lyapunov.dimension import half_width, interval_widths
+from dynet.plot._axes import FAINT, axes_of, colour, named_results, require_exponents, tidy
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -26,7 +26,8 @@ def spectrum(results: xr.Dataset | Mapping[str, xr.Dataset], *, ax: Axes | None 
     Parameters
     ----------
     results : Dataset or mapping of str to Dataset
-        From `dynet.lyapunov_spectrum`; names of a mapping become the legend.
+        From `dynet.lyapunov_spectrum`, or exponents known on paper, such as `dynet.theory.ginibre_exponents`, which are
+        drawn without error bars; names of a mapping become the legend.
     ax : matplotlib Axes, optional
         Where to draw; a new figure if not given.
     level : float, default 0.95
@@ -53,7 +54,9 @@ def spectrum(results: xr.Dataset | Mapping[str, xr.Dataset], *, ax: Axes | None 
     'exponent'
     """
     named = named_results(results, "lyapunov_exponent", "dynet.lyapunov_spectrum")
-    widths = [interval_widths(result, level) for result in named.values()]
+    half_width(level, np.inf)  # before anything is drawn
+    require_exponents(named)
+    widths = [_widths(result, level) for result in named.values()]
     ax = axes_of(ax)
     for number, (name, result) in enumerate(named.items()):
         _one_spectrum(ax, result, name, colour(number), widths[number])
@@ -70,17 +73,22 @@ def spectrum(results: xr.Dataset | Mapping[str, xr.Dataset], *, ax: Axes | None 
     return ax
 
 
-def _one_spectrum(ax: Axes, result: xr.Dataset, name: str, shade: str, bars: np.ndarray) -> None:
+def _widths(result: xr.Dataset, level: float) -> np.ndarray | None:
+    """Return half the lengths of the intervals; exponents known on paper have none."""
+    return interval_widths(result, level) if "degrees_of_freedom" in result else None
+
+
+def _one_spectrum(ax: Axes, result: xr.Dataset, name: str, shade: str, widths: np.ndarray | None) -> None:
     index, values = result["exponent"].values, result["lyapunov_exponent"].values
     drawn = np.isfinite(values)
-    bars = np.where(np.isfinite(bars), bars, 0.0)
+    bars = None if widths is None else np.where(np.isfinite(widths), widths, 0.0)[drawn]
     lost = int((~drawn).sum())
     label: str | None = (name + (f" ({lost} of {values.size} are -inf)" if lost else "")).strip() or None
     if values.size <= _MARKERS_UP_TO:
         ax.errorbar(
             index[drawn],
             values[drawn],
-            bars[drawn],
+            bars,
             fmt="o",
             markersize=4,
             capsize=2,
@@ -89,10 +97,12 @@ def _one_spectrum(ax: Axes, result: xr.Dataset, name: str, shade: str, bars: np.
         )
         return
     ax.plot(index[drawn], values[drawn], color=shade, linewidth=1.6, label=label)
+    if bars is None:
+        return
     ax.fill_between(
         index[drawn],
-        values[drawn] - bars[drawn],
-        values[drawn] + bars[drawn],
+        values[drawn] - bars,
+        values[drawn] + bars,
         color=shade,
         alpha=0.25,
         linewidth=0,

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 __all__ = ["covariant_angles", "participation"]
 
 _MOST_PAIRS = 4
+#: Fewest and most bins that are chosen.
+_BINS = (5, 60)
 #: Up to this many groups each is a line; more of them are a picture.
 _LINES_UP_TO = 6
 
@@ -27,7 +29,7 @@ def covariant_angles(
     *,
     ax: Axes | None = None,
     pairs: Sequence[tuple[int, int]] | None = None,
-    bins: int = 60,
+    bins: int | None = None,
 ) -> Axes:
     """Draw histograms of the angles between covariant vectors over time and sequences.
 
@@ -40,8 +42,9 @@ def covariant_angles(
     pairs : sequence of pairs of int, optional
         Which angles, by the numbers of the two exponents: ``[(1, 2), (1, 3)]``. If not given, the first up to four
         pairs of neighbours, of several results the first pair each.
-    bins : int, default 60
-        Number of bins from 0 to a right angle.
+    bins : int, optional
+        Number of bins from 0 to a right angle; if not given, the square root of the smallest number of angles, from 5
+        to 60.
 
     Returns
     -------
@@ -66,18 +69,24 @@ def covariant_angles(
     named = named_results(results, "angle", "dynet.covariant_vectors")
     chosen = {name: _chosen(result, pairs, len(named)) for name, result in named.items()}
     faults = Faults()
-    faults.integer("bins", bins, 1)
+    if bins is not None:
+        faults.integer("bins", bins, 1)
     faults.raise_if_any()
     ax = axes_of(ax)
+    series = {
+        f"{name} {i} and {j}".strip(): named[name]["angle"].sel(exponent=i, exponent_2=j).values.ravel()
+        for name, some in chosen.items()
+        for i, j in some
+    }
+    if bins is None:
+        fewest = min(angles.size for angles in series.values())
+        bins = int(np.clip(round(np.sqrt(fewest)), *_BINS))
     edges = np.linspace(0, np.pi / 2, bins + 1)
-    number = 0
-    for name, result in named.items():
-        for i, j in chosen[name]:
-            angles = result["angle"].sel(exponent=i, exponent_2=j).values.ravel()
-            density, _ = np.histogram(angles, edges, density=True)
-            ax.stairs(density, edges, color=colour(number), linewidth=1.6, label=f"{name} {i} and {j}".strip())
-            ax.stairs(density, edges, color=colour(number), alpha=0.12, fill=True)
-            number += 1
+    for number, (label, angles) in enumerate(series.items()):
+        # results of other programs and float32 hold right angles that are rounded upwards
+        density, _ = np.histogram(np.clip(angles, 0, np.pi / 2), edges, density=True)
+        ax.stairs(density, edges, color=colour(number), linewidth=1.6, label=label)
+        ax.stairs(density, edges, color=colour(number), alpha=0.12, fill=True)
     ax.set_xlim(0, np.pi / 2)
     ax.set_ylim(bottom=0)
     ax.set_xticks(np.linspace(0, np.pi / 2, 5), ["0", "π/8", "π/4", "3π/8", "π/2"])

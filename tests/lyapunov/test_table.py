@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+import xarray as xr
 from scipy import stats
 
 import dynet
@@ -200,4 +201,37 @@ def test_things_that_are_no_results_are_refused(thing):
     with pytest.raises(dynet.InputError, match="result="):
         dynet.summary(thing)
     with pytest.raises(dynet.InputError, match="Dataset that an analysis of dynet returned"):
+        dynet.summary(xr.Dataset({"x": ("t", [1.0, 2.0])}))
+
+
+def test_results_without_single_numbers_are_told_by_their_title():
+    with pytest.raises(dynet.InputError, match=r"'Trajectory'.* no table.*lyapunov_spectrum.*LyapunovMonitor"):
         dynet.summary(dynet.simulate(dynet.zoo.henon(), [0.1, 0.1], 3))
+
+
+def test_two_trajectories_have_a_table():
+    ds = dynet.two_trajectory_exponent(dynet.zoo.henon(), [0.1, 0.1], 2_000)
+    (row,) = dynet.summary(ds).itertuples()
+    assert (row.value, row.standard_error) == (float(ds.lyapunov_exponent), float(ds.standard_error))
+    assert row.lower < 0.4192 < row.upper
+    assert row.verdict == "chaotic: perturbations grow"
+    assert row.unit == "nat / step"
+
+
+def test_other_results_have_a_table_of_their_numbers():
+    ds = dynet.find_periodic_orbit(dynet.zoo.henon(), [0.6, 0.2], 1)
+    table = dynet.summary(ds).set_index("quantity")
+    assert table.value["period"] == 1
+    assert table.value["largest distance from closing"] == float(ds.residual)
+    assert table.standard_error.isna().all()
+    # an error belongs to the first number alone
+    ds = xr.Dataset({"a": 1.0, "standard_error": 0.1, "b": 2.0, "kind": "slow"}, attrs={"dynet_version": "0"})
+    table = dynet.summary(ds).set_index("quantity")
+    assert table.standard_error["a"] == 0.1
+    assert np.isnan(table.standard_error["b"])
+    assert table.verdict["kind"] == "slow"
+
+
+def test_a_sliced_spectrum_is_still_refused():
+    with pytest.raises(dynet.InputError, match="give it whole"):
+        dynet.summary(dynet.lyapunov_spectrum(dynet.zoo.henon(), [0.1, 0.1], 50).sel(exponent=1))

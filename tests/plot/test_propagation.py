@@ -59,6 +59,28 @@ def test_zero_values_end_their_lines():
     assert labels(dynet.plot.singular_values(one)) == ["largest"]
 
 
+def test_one_horizon_is_markers_with_bars():
+    one = VALUES.isel(horizon=[1])
+    ax = dynet.plot.singular_values(one)
+    drawn = line(ax, "largest")
+    assert drawn.get_marker() == "o"
+    np.testing.assert_allclose(drawn.get_ydata(), median(one.log_singular_value.sel(index=1), ["sequence", "start"]))
+    runs = one.log_singular_value.sel(index=1).values.ravel()
+    expected = np.quantile(runs, (0.1, 0.9), method="inverted_cdf")
+    np.testing.assert_allclose(ax.collections[0].get_segments()[0][:, 1], expected)
+    many = dynet.singular_values(dynet.zoo.henon(), [0.1, 0.1], 60, horizons=list(range(1, 21)))
+    assert line(dynet.plot.singular_values(many), "largest").get_marker() == "None"
+
+
+def test_what_is_zero_at_all_horizons_is_not_named():
+    J = np.tile(np.diag([2.0, 0.0]), (5, 1, 1))
+    assert labels(dynet.plot.singular_values(dynet.singular_values(dynet.Map.from_jacobians(J), None, 5))) == [
+        "largest"
+    ]
+    nothing = dynet.singular_values(dynet.Map.from_jacobians(0 * J), None, 5)
+    assert dynet.plot.singular_values(nothing).get_legend() is None
+
+
 def test_gradient_norms_in_powers_of_ten():
     ax = dynet.plot.gradient_norms(NORMS)
     expected = median(NORMS.log_gradient_norm, "sequence") / np.log(10)
@@ -85,6 +107,25 @@ def test_parameters_of_torch_results():
     np.testing.assert_allclose(drawn, expected.where(np.isfinite(expected)))
     with pytest.raises(dynet.InputError, match="W_hh"):
         dynet.plot.gradient_norms(ds, parameters="weight")
+
+
+def test_results_have_colours_and_parameters_line_styles():
+    names = ["W", "V", "b", "c"]
+    logs = np.arange(20.0).reshape(4, 5)
+    ds = xr.Dataset(
+        {"log_gradient_norm": ("lag", logs[0]), "log_parameter_gradient_norm": (("parameter", "lag"), logs)},
+        {"parameter": names, "lag": np.arange(5)},
+    )
+    ax = dynet.plot.gradient_norms({"a": ds, "b": ds}, parameters=names)
+    looks = {one.get_label(): (one.get_color(), one.get_linestyle()) for one in ax.lines}
+    assert len(set(looks.values())) == 8
+    assert {looks[f"a {name}"][0] for name in names}.isdisjoint(looks[f"b {name}"][0] for name in names)
+    for name in names:
+        assert looks[f"a {name}"][1] == looks[f"b {name}"][1]
+    ax.figure.canvas.draw()
+    assert not ax.get_legend().get_window_extent().overlaps(ax.get_window_extent())
+    ax = dynet.plot.gradient_norms(ds, parameters=names)
+    assert len({one.get_color() for one in ax.lines}) == 4
 
 
 @pytest.mark.parametrize("draw", [dynet.plot.singular_values, dynet.plot.gradient_norms])

@@ -71,6 +71,23 @@ def test_lost_exponents_are_counted_and_not_drawn():
     assert np.isfinite(ax.get_ylim()).all()
 
 
+def test_exponents_known_on_paper_have_no_bars():
+    theory = dynet.theory.ginibre_exponents(10)
+    container = dynet.plot.spectrum(theory).containers[0]
+    np.testing.assert_array_equal(container.lines[0].get_ydata(), theory.lyapunov_exponent)
+    assert not container.has_yerr
+    ax = dynet.plot.spectrum(dynet.theory.ginibre_exponents(60))
+    assert not ax.collections
+    np.testing.assert_array_equal(ax.lines[0].get_xdata(), np.arange(1, 61))
+
+
+@pytest.mark.parametrize("plot", [dynet.plot.spectrum, dynet.plot.convergence])
+def test_a_single_exponent_is_no_spectrum(plot):
+    with pytest.raises(dynet.InputError, match=r"dimensions none: give a result of dynet.lyapunov_spectrum"):
+        plot(dynet.two_trajectory_exponent(dynet.zoo.henon(), [0.1, 0.1], 100))
+    assert not pyplot.get_fignums()
+
+
 def test_many_exponents_are_a_line_with_a_band():
     n = 60
     ds = dynet.lyapunov_spectrum(dynet.networks.random_tanh(n, 1.5), np.linspace(-1, 1, n), 30)

@@ -5,6 +5,7 @@ import pytest
 from matplotlib import pyplot
 
 import dynet
+from dynet.lyapunov.ginelli import _right_angle
 
 LORENZ = dynet.covariant_vectors(dynet.zoo.lorenz63().to_map(0.02), [1.0, 1.0, 20.0], 500, n_transient=200)
 HENON = dynet.covariant_vectors(dynet.zoo.henon(), [[0.1, 0.1], [0.2, 0.1]], 300, n_transient=50)
@@ -45,8 +46,34 @@ def test_pairs_are_chosen_and_several_results_have_one_each():
     assert labels(ax) == ["1 and 3", "3 and 2"]
     ax = dynet.plot.covariant_angles({"Lorenz": LORENZ, "Hénon": HENON})
     assert labels(ax) == ["Lorenz 1 and 2", "Hénon 1 and 2"]
-    expected, _ = np.histogram(HENON.angle[..., 0, 1], 60, (0, np.pi / 2), density=True)  # of both sequences
+    bins = round(np.sqrt(min(HENON.angle[..., 0, 1].size, LORENZ.angle[..., 0, 1].size)))
+    expected, _ = np.histogram(HENON.angle[..., 0, 1], bins, (0, np.pi / 2), density=True)  # of both sequences
     np.testing.assert_allclose(steps(ax)[1][0], expected)
+
+
+def test_right_angles_are_within_the_picture():
+    # the vectors of a symmetric matrix are orthogonal
+    cat = dynet.Map.from_jacobians(np.tile([[2.0, 1.0], [1.0, 1.0]], (140, 1, 1)))
+    for system, x0 in ((cat, None), (dynet.zoo.linear_map(np.diag([2.0, 0.5])), [0.1, 0.2])):
+        ds = dynet.covariant_vectors(system, x0, 40, n_transient=50)
+        np.testing.assert_allclose(ds.angle[:, 0, 1], np.pi / 2, rtol=1e-14)
+        assert float(ds.angle.max()) <= np.pi / 2
+        above = ds.assign(angle=ds.angle + np.spacing(np.pi / 2) * (ds.angle > 1))
+        for result in (ds, above):
+            (values, edges, _), *_ = steps(dynet.plot.covariant_angles(result))
+            np.testing.assert_allclose((values * np.diff(edges))[-1], 1.0)
+
+
+def test_right_angles_of_float32_are_no_larger_than_a_right_angle():
+    right = _right_angle(np.dtype(np.float32))
+    assert right <= np.pi / 2 < float(np.nextafter(np.float32(right), np.float32(2)))
+    assert _right_angle(np.dtype(np.float64)) == np.pi / 2
+
+
+def test_few_angles_have_few_bins():
+    few = LORENZ.isel(time=slice(50))
+    assert [len(values) for values, _, _ in steps(dynet.plot.covariant_angles(few))] == [7, 7]
+    assert len(steps(dynet.plot.covariant_angles(LORENZ.isel(time=slice(4))))[0][0]) == 5
 
 
 def test_lost_vectors_have_no_angles():

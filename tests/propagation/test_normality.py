@@ -210,7 +210,17 @@ def test_pictures_show_the_numbers():
     ax = dynet.plot.pseudospectrum(ps)
     assert any(np.array_equal(line.get_xdata(), ps.eigenvalue.values.real) for line in ax.lines)
     assert ax.collections
-    assert len(dynet.plot.pseudospectrum({"a": ps, "b": ps}).collections) == 2
+    np.testing.assert_allclose(ax.figure.axes[1].get_yticks(), ax.collections[0].levels)  # the colour bar
+    other = dynet.pseudospectrum(jordan(4, 0.2), n_points=20)
+    ax = dynet.plot.pseudospectrum({"a": ps, "b": other})
+    first, second = ax.collections
+    assert set(first.levels) & set(second.levels)
+    written = {float(text.get_text().replace("\N{MINUS SIGN}", "-")) for text in ax.texts}
+    assert written
+    assert written <= {*first.levels, *second.levels}
+    key = ax.get_legend().legend_handles
+    assert [one.get_label() for one in key] == ["a", "b"]
+    assert len({one.get_color() for one in key}) == len({one.get_linestyle() for one in key}) == 2
     for plot, thing in ((dynet.plot.eigenvalues, 3), (dynet.plot.pseudospectrum, ds)):
         with pytest.raises(dynet.InputError):
             plot(thing)
