@@ -14,8 +14,8 @@ from scipy.linalg import get_lapack_funcs
 
 from dynet.kernels.frame import Frame
 from dynet.kernels.namespace import is_numpy, namespace, placed, to_numpy
+from dynet.kernels.orthonormalise import orthonormalise_plain
 from dynet.kernels.rounding import doubtful, is_rounding
-from dynet.kernels.small import orthonormalise_plain
 
 
 class HouseholderFrame(Frame):

@@ -24,7 +24,8 @@ from dynet.kernels.formulas import (
     unpack_frame,
     zeros_tuple,
 )
-from dynet.kernels.small import input_row, orthonormalise, orthonormalise_plain, tuple_setitem
+from dynet.kernels.orthonormalise import orthonormalise, orthonormalise_plain
+from dynet.kernels.small import input_row, tuple_setitem
 from dynet.kernels.traced import peek, poke
 
 # a product of pivots is turned into a logarithm before it can leave this range

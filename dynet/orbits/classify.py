@@ -9,7 +9,7 @@ import xarray as xr
 
 from dynet._labels import EXPONENT_UNITS, dataset, unit_coordinates
 from dynet._validate import Faults
-from dynet.errors import DivergenceError, DynetError
+from dynet.errors import ConvergenceError, DivergenceError
 from dynet.lyapunov.spectrum import lyapunov_spectrum
 from dynet.orbits.attractor_evidence import (
     LEVEL,
@@ -198,6 +198,12 @@ def _checked(
 
 def _step(field: Field, x: np.ndarray) -> float:
     """Return a time step that resolves the trajectory from ``x``, two digits of it."""
+    largest = max(_norms_along(field, x))
+    return float(f"{_STEP_TIMES_NORM / largest:.1e}") if largest > 0 else 1.0
+
+
+def _norms_along(field: Field, x: np.ndarray) -> list[float]:
+    """Return norms of the Jacobian along the trajectory, as far as it goes: the run shows whether it is unbounded."""
     scale = 1.0 + float(np.abs(x).max())
     norms = [float(np.linalg.norm(field.jacobian(0.0, x).matrix(), 2))]
     every = _STEPS_TO_LOOK // _NORMS_FROM
@@ -210,10 +216,9 @@ def _step(field: Field, x: np.ndarray) -> float:
                 break
             if number % every == 0:
                 norms.append(float(np.linalg.norm(field.jacobian(0.0, solver.y).matrix(), 2)))
-    except DynetError:
-        pass  # it is unbounded, which the run itself will show
-    largest = max(norms)
-    return float(f"{_STEP_TIMES_NORM / largest:.1e}") if largest > 0 else 1.0
+    except (ConvergenceError, DivergenceError):
+        return norms
+    return norms
 
 
 def _judged(

@@ -10,6 +10,7 @@ from scipy.sparse.csgraph import connected_components
 from scipy.spatial.distance import cdist
 
 from dynet._labels import dataset
+from dynet._progress import progress_bar
 from dynet._validate import Faults, is_number
 from dynet.kernels.namespace import to_numpy
 from dynet.lyapunov.convergence import error_bars, interval_factor
@@ -141,9 +142,7 @@ def echo_state(
     faults.raise_if_any()
     n_steps = n_rows - n_transient
     spreads: list[Spread] = []
-    from tqdm.auto import tqdm
-
-    with tqdm(total=len(series) * n_rows, desc="Echo states", unit="step", disable=not progress, leave=False) as bar:
+    with progress_bar(len(series) * n_rows, "Echo states", progress) as bar:
         for s, rows in enumerate(series):
             problem = make_walk(
                 system, starts, n_steps, inputs=rows, n_exponents=1, n_transient=n_transient, check=check and s == 0

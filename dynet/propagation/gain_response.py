@@ -8,6 +8,7 @@ import numpy as np
 import xarray as xr
 
 from dynet._labels import EXPONENT_UNITS, dataset
+from dynet._progress import progress_over
 from dynet._validate import Faults
 from dynet.kernels.namespace import namespace
 from dynet.lyapunov.convergence import sequence_rates
@@ -112,8 +113,6 @@ def input_gain(
     faults.raise_if_any()
     if x0 is None and system.like is not None:
         x0 = namespace(system.like).zeros_like(system.like)
-    from tqdm.auto import tqdm
-
     # one frame for all gains: a generator would draw another for each
     seed = rng.integers(2**63) if isinstance(rng, np.random.Generator) else 0 if rng is None else rng
     spectra = [
@@ -121,7 +120,7 @@ def input_gain(
             system, x0, n_steps, inputs=series * float(factor), n_exponents=n_exponents, n_transient=n_transient,
             rng=int(seed), check=check,
         )
-        for factor in tqdm(factors, desc="Input gain", disable=not progress, leave=False)
+        for factor in progress_over(factors, "Input gain", progress)
     ]  # fmt: skip
     first = spectra[0]
     dims = ("gain", "exponent")

@@ -8,6 +8,7 @@ import numpy as np
 import xarray as xr
 
 from dynet._labels import dataset
+from dynet._progress import progress_over
 from dynet._validate import Faults
 from dynet.kernels.namespace import to_numpy
 from dynet.lyapunov.walk import make_walk, settled, walk
@@ -121,10 +122,7 @@ def non_normality(
                 faults.add(name, value, "a matrix has no run: leave it out, or give a dynet.Map")
         matrices, times, dt, time_unit = [square_matrix(faults, "system", system)], np.zeros(1), 1.0, "step"
         title = "Departure from normality of a matrix"
-    from tqdm.auto import tqdm
-
-    bar = tqdm(matrices, desc="Departure from normality", disable=not progress, leave=False)
-    rows = [_measures(A, int(n_powers)) for A in bar]
+    rows = [_measures(A, int(n_powers)) for A in progress_over(matrices, "Departure from normality", progress)]
     columns = {name: np.stack([row[name] for row in rows]) for name in rows[0]}
     n = matrices[0].shape[0]
     variables: dict[str, tuple[tuple[str, ...], Any, str, str]] = {

@@ -8,6 +8,7 @@ import numpy as np
 import xarray as xr
 
 from dynet._labels import dataset
+from dynet._progress import progress_over
 from dynet._validate import Faults, is_number
 from dynet.kernels.resolvent import smallest_singular_values
 from dynet.propagation.matrix_measures import complex_schur
@@ -135,8 +136,6 @@ def _around(eigenvalues: np.ndarray) -> tuple[float, float, float, float]:
 
 
 def _parts(points: np.ndarray, progress: bool) -> Any:
-    from tqdm.auto import tqdm
-
     starts = range(0, points.size, _POINTS_AT_ONCE)
     parts = [points[start : start + _POINTS_AT_ONCE] for start in starts]
-    return tqdm(parts, desc="Pseudospectrum", disable=not progress, leave=False)
+    return progress_over(parts, "Pseudospectrum", progress)

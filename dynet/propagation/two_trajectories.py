@@ -8,6 +8,7 @@ import numpy as np
 import xarray as xr
 
 from dynet._labels import EXPONENT_UNITS, dataset
+from dynet._progress import progress_over
 from dynet._validate import Faults
 from dynet.errors import DivergenceError
 from dynet.kernels.namespace import machine_epsilon, move_like, namespace, to_numpy
@@ -143,8 +144,6 @@ def _grown(
     problem: Problem, n_transient: int, separation: float, interval: int, size: int, progress: bool
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the growth (sequence, block) of the distance, and the steps of each block."""
-    from tqdm.auto import tqdm
-
     xp = namespace(problem.x0)
     S = problem.x0.shape[0]
     direction = problem.frame[:, 0]
@@ -153,7 +152,7 @@ def _grown(
     growth: list[np.ndarray] = []
     steps: list[int] = []
     total, first = np.zeros(S), -n_transient
-    bar = tqdm(range(problem.n_rows), desc="Two trajectories", unit="step", disable=not progress, leave=False)
+    bar = progress_over(range(problem.n_rows), "Two trajectories", progress)
     for number in bar:
         both = stepped(problem, number, xp.concat((x, y), axis=0))
         raise_unless_finite(problem, number, both, S)
@@ -305,8 +304,6 @@ def _retained(
     problem: Problem, n_transient: int, n_steps: int, lengths: np.ndarray, V: np.ndarray, progress: bool
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return the log retention (size, time, direction), (time, direction) of the linear one, and what is rounding."""
-    from tqdm.auto import tqdm
-
     xp = namespace(problem.x0)
     sequences: int | slice = slice(0, 1) if problem.system.vectorized else 0
     start = settled(problem, sequences, n_transient)
@@ -320,7 +317,7 @@ def _retained(
     lost = np.zeros((lengths.size, n_steps + 1), dtype=bool)
     rounding = _RESOLVED * machine_epsilon(problem.x0)
     steps = walk(problem, sequences, n_transient, n_steps, start)
-    for i, step in enumerate(tqdm(steps, total=n_steps, desc="Retention", disable=not progress, leave=False), 1):
+    for i, step in enumerate(progress_over(steps, "Retention", progress, n_steps), 1):
         clouds = stepped(problem, step.number, clouds)
         raise_unless_finite(problem, step.number, clouds, 1)
         reference = step.after.reshape(1, -1)

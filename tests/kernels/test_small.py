@@ -5,7 +5,8 @@ import pytest
 from numba import njit
 
 from dynet.kernels import rk
-from dynet.kernels.small import like_state, orthonormalise, plus_scaled, shifted
+from dynet.kernels.orthonormalise import orthonormalise
+from dynet.kernels.small import like_state, plus_scaled, shifted
 
 
 @njit

@@ -36,7 +36,7 @@ def cell(kind):
     return {"gru": nn.GRUCell, "lstm": nn.LSTMCell}[kind](M, H)
 
 
-def same(a, b):
+def assert_same(a, b):
     """Assert that two maps are the same, bit by bit."""
     x, u = torch.randn(a.like.shape, dtype=a.like.dtype), torch.randn(M, dtype=a.like.dtype)
     (y_a, J_a), (y_b, J_b) = (system.linearize(0.0, x, u, system.params) for system in (a, b))
@@ -56,13 +56,13 @@ def nonlinearity_of(kind):
 @pytest.mark.parametrize("kind", ["tanh", "relu", "gru", "lstm"])
 def test_networks(kind, num_layers, bias, dtype):
     module = network(kind, num_layers=num_layers, bias=bias, dtype=dtype)
-    same(from_state_dict(module.state_dict(), nonlinearity=nonlinearity_of(kind)), from_module(module))
+    assert_same(from_state_dict(module.state_dict(), nonlinearity=nonlinearity_of(kind)), from_module(module))
 
 
 @pytest.mark.parametrize("kind", ["tanh", "relu", "gru", "lstm"])
 def test_cells(kind):
     module = cell(kind)
-    same(from_state_dict(module.state_dict(), nonlinearity=nonlinearity_of(kind)), from_module(module))
+    assert_same(from_state_dict(module.state_dict(), nonlinearity=nonlinearity_of(kind)), from_module(module))
 
 
 class Model(nn.Module):
@@ -82,14 +82,14 @@ def test_files_of_torch(tmp_path, suffix, nested):
     torch.save(weights if nested is None else {"epoch": 3, nested: weights, "optimizer": {"lr": 0.1}}, path)
     for source in (path, str(path)):
         system = from_state_dict(source)
-        same(system, from_module(model, submodule="net.rnn"))
+        assert_same(system, from_module(model, submodule="net.rnn"))
     assert system.step.description == "GRU, 2 layers of 4 units, 3 inputs (keys under 'net.rnn.')"
 
 
 def test_safetensors(tmp_path):
     model = Model()
     save_file(model.state_dict(), tmp_path / "model.safetensors")
-    same(from_state_dict(tmp_path / "model.safetensors"), from_module(model, submodule="net.rnn"))
+    assert_same(from_state_dict(tmp_path / "model.safetensors"), from_module(model, submodule="net.rnn"))
 
 
 def test_weights_are_copies():
