@@ -13,8 +13,8 @@ from torch.nn.utils import parametrize
 from dynet._validate import Faults
 from dynet.systems.cells import GRU, LSTM, Cell, Elman, GammaElman, GammaWeights, Weights
 from dynet.systems.gamma import check_gamma
+from dynet.systems.layered_systems import recurrent_map
 from dynet.systems.map import Map
-from dynet.systems.networks import recurrent_map
 from dynet.systems.recurrent import HiddenStep, RecurrentStep
 from dynet.torch.cells_adapter import from_cell
 from dynet.torch.copies import checked_dtype, evaluation_copy, refuse_training
