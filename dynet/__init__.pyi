@@ -58,6 +58,7 @@ from .fractional.comparison import compare_orders as compare_orders
 # adaptation of single neurons
 from .adaptation.gain import fit_gain_scaling as fit_gain_scaling, gain_scaling_stimulus as gain_scaling_stimulus
 from .adaptation.kinetics import fit_adaptation as fit_adaptation
+from .adaptation.traces import adaptation_trace as adaptation_trace
 from .adaptation.stability import noise_gain as noise_gain, stability_boundary as stability_boundary
 
 # derivatives of trajectories

@@ -1,4 +1,4 @@
-"""The frames by name: Householder ("qr") and pivoted elimination ("lu")."""
+"""The frames by name: orthonormal ("qr") and pivoted elimination ("lu")."""
 
 from __future__ import annotations
 
@@ -6,15 +6,17 @@ from typing import Any
 
 import numpy as np
 
+from dynet.kernels.cholesky import CholeskyFrame, suits
 from dynet.kernels.frame import EliminatedFrame, Frame
 from dynet.kernels.householder import HouseholderFrame
-from dynet.kernels.namespace import as_array, namespace, on_host
+from dynet.kernels.namespace import as_array, is_numpy, namespace, on_host
 
 
 def make_frame(name: str, V: Any) -> Frame:
     """Return a frame that starts as the orthonormal ``V`` (..., n, k) and lives where ``V`` does."""
     if name == "qr":
-        return HouseholderFrame(V)
+        tall = is_numpy(V) and suits(V.shape, V.dtype)
+        return CholeskyFrame(V) if tall else HouseholderFrame(V)
     if on_host(V):
         from dynet.kernels.lu_frame import LUFrame
 

@@ -54,6 +54,14 @@ class Cell(ABC):
     n_gates: ClassVar[int] = 1
     name: str
 
+    def part_size(self, part: int, n_units: int) -> int:
+        """Return the size of a part of the state of ``n_units`` units."""
+        return n_units
+
+    def unit_labels(self, n_units: int) -> dict[str, list[Any]] | None:
+        """Return coordinates of the units of a single layer, where names by layer and part do not tell enough."""
+        return None
+
     @abstractmethod
     def forward(self, x: Array | None, state: tuple[Array, ...], w: Weights) -> tuple[tuple[Array, ...], Kept]:
         """Return the next state (a tuple of parts) and what the Jacobians are made of."""

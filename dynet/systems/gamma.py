@@ -81,18 +81,20 @@ def _curvature(parts: Parts, n: Array, s: Array) -> Array:
     return n * E / (1 + E) ** 2 * ((1 - s) - s * n * xp.where(parts.is_positive, tangent, -tangent))
 
 
-def _slope_n(parts: Parts, n: Array, s: Array) -> Array:
+def gamma_slope_n(parts: Parts, n: Array, s: Array) -> Array:
+    """Return the derivative with respect to n."""
     xp = namespace(parts.E)
     is_positive, distance, E = parts
     steepening = xp.where(is_positive, distance, -distance) * E / (1 + E) ** 2
     return s * steepening - (1 - s) * (xp.log1p(E) / n + distance * E / (1 + E)) / n
 
 
-def _slope_s(parts: Parts, n: Array, s: Array) -> Array:
+def gamma_slope_s(parts: Parts, n: Array, s: Array) -> Array:
+    """Return the derivative with respect to s."""
     return _sigmoid(parts) - _soft(parts, n) + 0 * s
 
 
-_FORMULAS = {None: gamma_value, "x": gamma_slope, "n": _slope_n, "s": _slope_s, "xx": _curvature}
+_FORMULAS = {None: gamma_value, "x": gamma_slope, "n": gamma_slope_n, "s": gamma_slope_s, "xx": _curvature}
 
 
 def gamma_activation(

@@ -4,20 +4,25 @@ Weights may be numpy arrays or torch tensors; a list of weights stacks layers. A
 states, and their Jacobians are operators.
 """
 
+from dynet.systems.adaptive_networks import adaptive_rnn, frozen_controllers, isolated, with_drive
 from dynet.systems.deep_networks import feedforward
 from dynet.systems.elman_networks import gamma_rnn, rate_network, relu_rnn, tanh_rnn
 from dynet.systems.gated_networks import gru, gru_flow, lstm
 from dynet.systems.random_networks import random_tanh, rotation_rnn
 
 __all__ = [
+    "adaptive_rnn",
     "feedforward",
+    "frozen_controllers",
     "gamma_rnn",
     "gru",
     "gru_flow",
+    "isolated",
     "lstm",
     "random_tanh",
     "rate_network",
     "relu_rnn",
     "rotation_rnn",
     "tanh_rnn",
+    "with_drive",
 ]

@@ -43,14 +43,18 @@ class Recurrence:
         for part in range(max(len(cell.parts) for cell in cells)):
             for layer, (cell, size) in enumerate(zip(cells, sizes, strict=True)):
                 if part < len(cell.parts):
-                    starts[layer].append(slice(position, position + size))
-                    position += size
+                    end = position + cell.part_size(part, size)
+                    starts[layer].append(slice(position, end))
+                    position = end
         self.rows = tuple(tuple(parts) for parts in starts)
         self.n = position
         self._whole = len(cells) == 1 and len(cells[0].parts) == 1 and not isinstance(cells[0], HiddenLSTM)
 
     def labels(self) -> dict[str, list[Any]]:
         """Return names of the units with their layer and part."""
+        own = self.cells[0].unit_labels(self.sizes[0])
+        if own is not None:
+            return own
         labels: list[tuple[int, str, int, str]] = []
         for layer, (cell, parts) in enumerate(zip(self.cells, self.rows, strict=True)):
             for part, rows in zip(cell.parts, parts, strict=True):

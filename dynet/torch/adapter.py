@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import torch
 from torch import nn
 from torch.nn.utils import parametrize
 
 from dynet._validate import Faults
+from dynet.systems.adaptive import AdaptiveElman, AdaptiveWeights
 from dynet.systems.cells import GRU, LSTM, Cell, Elman, GammaElman, GammaWeights, Weights
 from dynet.systems.gamma import check_gamma
 from dynet.systems.layered_systems import recurrent_map
 from dynet.systems.map import Map
 from dynet.systems.recurrent import HiddenStep, RecurrentStep
+from dynet.torch.adaptive import CONTROLLER, AdaptiveRNN
 from dynet.torch.cells_adapter import from_cell
 from dynet.torch.copies import checked_dtype, evaluation_copy, refuse_training
 from dynet.torch.encoding import Encoder
@@ -24,17 +26,20 @@ from dynet.torch.parameters import ParameterGradient
 
 __all__ = ["from_module", "recurrent_system", "stacked_layers"]
 
-#: Cells by torch's names of them, with the names that descriptions use.
-CELLS: dict[str, tuple[str, Callable[[], Cell]]] = {
-    "RNN_TANH": ("tanh RNN", Elman),
-    "RNN_RELU": ("relu RNN", lambda: Elman("relu")),
-    "GRU": ("GRU", GRU),
-    "LSTM": ("LSTM", LSTM),
-    "GAMMA": ("gamma RNN", GammaElman),
+#: Cells by torch's names of them, with the names that descriptions use; made for the weights of the first layer.
+CELLS: dict[str, tuple[str, Callable[[Any], Cell]]] = {
+    "RNN_TANH": ("tanh RNN", lambda _: Elman("tanh")),
+    "RNN_RELU": ("relu RNN", lambda _: Elman("relu")),
+    "GRU": ("GRU", lambda _: GRU()),
+    "LSTM": ("LSTM", lambda _: LSTM()),
+    "GAMMA": ("gamma RNN", lambda _: GammaElman()),
+    "ADAPTIVE": ("adaptive RNN", lambda w: AdaptiveElman(int(w.W_ag.shape[0]))),
 }
-RECURRENT = (nn.RNNBase, nn.RNNCellBase, GammaRNN)
-#: What torch calls the entries of `Weights`, and what follows them.
-TENSORS = ("weight_hh", "weight_ih", "bias_hh", "bias_ih", "n", "s")
+OWN = (GammaRNN, AdaptiveRNN)
+RECURRENT = (nn.RNNBase, nn.RNNCellBase, *OWN)
+#: What torch calls the entries of `Weights`; those of other weights have their own names.
+TENSORS = {"W_hh": "weight_hh", "W_xh": "weight_ih", "b_hh": "bias_hh", "b_xh": "bias_ih"}
+LayerWeights: TypeAlias = Weights | GammaWeights | AdaptiveWeights
 BIDIRECTIONAL = (
     "{where} is bidirectional: the backward direction reads the inputs from their end, so no step forwards "
     "in time gives the whole state. Analyse each direction of the first layer by itself (those above read "
@@ -64,8 +69,9 @@ def from_module(
     Parameters
     ----------
     model : torch.nn.Module
-        A ``nn.RNN``, ``nn.GRU``, ``nn.LSTM``, ``nn.RNNCell``, ``nn.GRUCell``, ``nn.LSTMCell`` or `GammaRNN`, or a
-        model that holds one. Any other module that maps (input, state) to state and has ``hidden_size`` is given to
+        A ``nn.RNN``, ``nn.GRU``, ``nn.LSTM``, ``nn.RNNCell``, ``nn.GRUCell``, ``nn.LSTMCell``, a `GammaRNN` or an
+        `AdaptiveRNN`, or a model that holds one. Any other module that maps (input, state) to state and has
+        ``hidden_size`` is given to
         `from_cell`, which makes its Jacobian matrix-free.
     submodule : str, optional
         Dotted name of the recurrent module inside ``model``, such as ``"net.rnn"``.
@@ -143,7 +149,7 @@ def from_module(
 
 def recurrent_system(
     kind: str,
-    layers: tuple[Weights | GammaWeights, ...],
+    layers: tuple[LayerWeights, ...],
     where: str = "",
     *,
     hidden: bool = False,
@@ -171,9 +177,10 @@ def recurrent_system(
     """
     faults = Faults()
     for layer, weights in enumerate(layers):
-        for name, tensor in zip(TENSORS, weights, strict=False):
+        for field, tensor in weights._asdict().items():
             if tensor is None:
                 continue
+            name = TENSORS.get(field, field)
             if tensor.dtype not in (torch.float32, torch.float64):
                 faults.say(
                     f"{name} of layer {layer} is {tensor.dtype}: give dtype=torch.float32 to from_module, or "
@@ -186,7 +193,7 @@ def recurrent_system(
         faults.say(f"the weights are {' and '.join(kinds)}: bring all to one dtype and device")
     faults.raise_if_any()
     name, make_cell = CELLS[kind]
-    system = recurrent_map(make_cell(), layers, hidden=hidden)
+    system = recurrent_map(make_cell(layers[0]), layers, hidden=hidden)
     n_channels = layers[0].W_xh.shape[1]  # type: ignore[union-attr]
     description = (
         f"{name}, {_counted(len(layers), 'layer')} of {_counted(layers[0].W_hh.shape[1], 'unit')}, "
@@ -271,7 +278,7 @@ def _offer(inside: str) -> str:
 
 def _kind(faults: Faults, module: nn.Module, label: str) -> str:
     """Return the key of `CELLS`, and note what cannot be taken apart."""
-    kinds = [cls for cls in (nn.RNN, nn.GRU, nn.LSTM, nn.RNNCell, nn.GRUCell, nn.LSTMCell, GammaRNN)]
+    kinds = [cls for cls in (nn.RNN, nn.GRU, nn.LSTM, nn.RNNCell, nn.GRUCell, nn.LSTMCell, *OWN)]
     base = next((cls for cls in kinds if isinstance(module, cls)), None)
     if base is None or type(module).forward is not base.forward or "forward" in vars(module):
         faults.say(f"{label} computes a forward of its own: give from_cell a cell that computes one step of it")
@@ -286,34 +293,39 @@ def _kind(faults: Faults, module: nn.Module, label: str) -> str:
                 f"{name} of {label} is computed by a hook: make it permanent first, with "
                 "torch.nn.utils.remove_weight_norm or torch.nn.utils.prune.remove"
             )
-    if base is GammaRNN:
-        return "GAMMA"
+    if base in OWN:
+        return "GAMMA" if base is GammaRNN else "ADAPTIVE"
     if base is nn.RNNCell or base is nn.RNN:
         return f"RNN_{module.nonlinearity}".upper()
     return "LSTM" if base in (nn.LSTM, nn.LSTMCell) else "GRU"
 
 
 def _weight_names(module: nn.Module) -> list[str]:
-    if isinstance(module, GammaRNN):
-        return [name for name in ("W_hh", "W_xh", "b") if getattr(module, name) is not None]
+    if isinstance(module, OWN):
+        controller = CONTROLLER if isinstance(module, AdaptiveRNN) else ()
+        return [name for name in ("W_hh", "W_xh", "b", *controller) if getattr(module, name) is not None]
     suffixes = [f"_l{layer}" for layer in range(module.num_layers)] if isinstance(module, nn.RNNBase) else [""]
     names = ("weight_hh", "weight_ih", "bias_hh", "bias_ih") if module.bias else ("weight_hh", "weight_ih")
     return [name + suffix for suffix in suffixes for name in names]
 
 
-def _layers(module: nn.Module, dtype: torch.dtype | None) -> tuple[Weights | GammaWeights, ...]:
+def _layers(module: nn.Module, dtype: torch.dtype | None) -> tuple[LayerWeights, ...]:
     """Return the weights of every layer, read from a copy: parametrisations may change as they are read."""
     copied = evaluation_copy(module)
     with torch.no_grad():
         return stacked_layers(copied, lambda weight: weight.detach().to(dtype=dtype, copy=True))
 
 
-def stacked_layers(module: Any, of: Callable[[torch.Tensor], torch.Tensor]) -> tuple[Weights | GammaWeights, ...]:
+def stacked_layers(module: Any, of: Callable[[torch.Tensor], torch.Tensor]) -> tuple[LayerWeights, ...]:
     """Return the weights of every layer of a recurrent module, with ``of`` applied to each."""
     if isinstance(module, GammaRNN):
         check_gamma(module.n, module.s, s_outside="warn")
         bias = None if module.b is None else of(module.b)
         return (GammaWeights(of(module.W_hh), of(module.W_xh), bias, None, of(module.n), of(module.s)),)
+    if isinstance(module, AdaptiveRNN):
+        bias = None if module.b is None else of(module.b)
+        controller = {name: of(getattr(module, name)) for name in CONTROLLER}
+        return (AdaptiveWeights(of(module.W_hh), of(module.W_xh), bias, None, **controller),)
     tensors = [of(getattr(module, name)) for name in _weight_names(module)]
     a_layer = 4 if module.bias else 2
     return tuple(Weights(*tensors[start : start + a_layer]) for start in range(0, len(tensors), a_layer))

@@ -17,8 +17,9 @@ from dynet._validate import Faults, shown
 from dynet.errors import InputError
 from dynet.systems.cells import Weights
 from dynet.systems.map import Map
-from dynet.torch.adapter import BIDIRECTIONAL, PROJECTED, recurrent_system
+from dynet.torch.adapter import BIDIRECTIONAL, CELLS, PROJECTED, recurrent_system
 from dynet.torch.copies import first_line
+from dynet.torch.own_state_dicts import RECURRENT_KEY, own_kind, own_layers, own_networks
 
 __all__ = ["from_state_dict"]
 
@@ -48,7 +49,8 @@ def from_state_dict(
     """Return the map of a recurrent network from its weights alone.
 
     Names and shapes tell the architecture: ``weight_hh_l0`` of one, three or four times as many rows as
-    columns is an RNN, a GRU or an LSTM as torch computes them. Cells with the same names and other equations
+    columns is an RNN, a GRU or an LSTM as torch computes them; ``W_hh`` with ``n`` and ``s``, or with ``W_ag``, is a
+    `GammaRNN` or an `AdaptiveRNN`. Cells with the same names and other equations
     cannot be told from them: give these to `from_cell`.
 
     Parameters
@@ -93,11 +95,11 @@ def from_state_dict(
         faults.add("prefix", prefix, 'give what the keys begin with, such as "net.rnn."')
     faults.raise_if_any()
     tensors = _tensors(source)
-    networks = _networks(tensors)
+    networks = _networks(tensors) | own_networks(tensors)
     found = _chosen(networks, tensors, prefix)
     network, where = networks[found], f"keys under '{found}'" if found else ""
     kind = _kind(faults, found, network, nonlinearity)
-    layers = _layers(faults, found, network)
+    layers = own_layers(kind, network) if own_kind(network) else _layers(faults, found, network)
     faults.raise_if_any()
     return recurrent_system(kind, layers, where)
 
@@ -109,7 +111,7 @@ def _tensors(source: Any) -> dict[str, torch.Tensor]:
     elif hasattr(source, "state_dict"):
         raise InputError(f"source={type(source).__name__}: a module goes to from_module")
     for _ in NESTED:
-        if isinstance(source, Mapping) and not any(KEY.fullmatch(str(key)) for key in source):
+        if isinstance(source, Mapping) and not any(_is_recurrent(str(key)) for key in source):
             inner = (source[key] for key in NESTED if isinstance(source.get(key), Mapping))
             source = next(inner, source)
     if not isinstance(source, Mapping):
@@ -117,6 +119,10 @@ def _tensors(source: Any) -> dict[str, torch.Tensor]:
             f"source={shown(source)}: give a state dict (names and tensors), or the path of a file; {HOW_TO_SAVE}"
         )
     return {str(name): value for name, value in source.items() if isinstance(value, torch.Tensor)}
+
+
+def _is_recurrent(key: str) -> bool:
+    return KEY.fullmatch(key) is not None or RECURRENT_KEY.fullmatch(key) is not None
 
 
 def _loaded(path: Path) -> Any:
@@ -191,12 +197,20 @@ def _gates(network: Network) -> float:
 
 
 def _name(network: Network) -> str:
+    if ("W_hh", 0) in network:
+        return CELLS[own_kind(network) or ""][0]
     return "RNN" if _gates(network) == 1 else GATES.get(_gates(network), "unknown")  # type: ignore[call-overload]
 
 
 def _kind(faults: Faults, prefix: str, network: Network, nonlinearity: str | None) -> str:
     """Return the name of the cell, and note what cannot be analysed."""
     where = f"the network under '{prefix}'" if prefix else "the network"
+    own = own_kind(network)
+    if own is not None:
+        if nonlinearity is not None:
+            faults.add("nonlinearity", nonlinearity, f"{where} is a {_name(network)}, which has none to choose")
+        faults.raise_if_any()
+        return own
     kind = _name(network)
     if any(name.endswith("_reverse") for name, _ in network):
         faults.say(BIDIRECTIONAL.format(where=where))
