@@ -11,6 +11,7 @@ from .systems.gamma import (
     gamma_mean_slope as gamma_mean_slope,
     gamma_slope_bound as gamma_slope_bound,
 )
+from .kernels.gamma import compiled_gamma as compiled_gamma, compiled_gamma_slope as compiled_gamma_slope
 from .systems import networks as networks, theory as theory, zoo as zoo
 
 # exponents
@@ -34,6 +35,9 @@ from .lyapunov.table import summary as summary
 from .propagation.singular import singular_values as singular_values
 from .propagation.norms import jacobian_norms as jacobian_norms
 from .propagation.gradients import gradient_norms as gradient_norms
+from .propagation.activation_maps import jacobian_map as jacobian_map
+from .propagation.recurrent_spectra import recurrent_eigenvalues as recurrent_eigenvalues
+from .propagation.adaptation_exponents import adaptive_exponents as adaptive_exponents
 from .propagation.horizon import gradient_horizon as gradient_horizon
 from .propagation.normality import non_normality as non_normality
 from .propagation.pseudospectra import pseudospectrum as pseudospectrum

@@ -46,7 +46,7 @@ def adaptation_trace(
     Returns
     -------
     xarray.Dataset
-        ``gain(time, neuron)`` n, ``saturation(time, neuron)`` s, ``pre_activation(time, neuron)`` a, the drive included,
+        ``gain(time, neuron)`` n, ``saturation(time, neuron)`` s, ``pre_activation(time, neuron)`` a with the drive,
         and ``activity(time, neuron)`` h, which the step that starts at that time makes; with ``sequence`` in front if
         ``x0``, ``drive`` or ``inputs`` have it. ``final_state(unit)`` is (h, g) after the last step.
         ``attrs["saturation_outside"]`` is the part of the saturations that are outside [0, 1].
@@ -70,7 +70,7 @@ def adaptation_trace(
     ... )
     >>> trace = dynet.adaptation_trace(system, n_steps=30, drive=3.0)
     >>> trace.gain.isel(time=[0, 29], neuron=0).values.round(3)
-    array([4.417, 4.015])
+    array([4.417, 3.998])
     """
     _, w = require_adaptive(system)
     system, inputs = encoded(system, inputs)
@@ -84,6 +84,7 @@ def adaptation_trace(
         n_steps = _steps_of(faults, xi, inputs)
     faults.integer("n_steps", n_steps, 1)
     faults.raise_if_any()
+    assert n_steps is not None
     if xi.ndim and xi.shape[-2 if xi.ndim > 1 else 0] != n_steps:
         faults.add("drive", xi, f"give a row for each of the {n_steps} steps")
     start, rows = start_and_inputs(faults, system, 0 * system.like if x0 is None else x0, inputs, n_steps, "n_steps")
@@ -131,8 +132,8 @@ def _raise(last: np.ndarray, step: int) -> None:
     is_gain = not np.isfinite(last[0]).all()
     sequence, neuron = np.argwhere(~np.isfinite(last[:1] if is_gain else last).all(axis=0))[0]
     what = (
-        f"the gain of neuron {neuron} is not positive in step {step}: the activation has a pole at n = 0; take a smaller "
-        "W_gn or a larger b_n"
+        f"the gain of neuron {neuron} is not positive in step {step}: the activation has a pole at n = 0; take a "
+        "smaller W_gn or a larger b_n"
         if is_gain
         else f"neuron {neuron} is not finite after step {step}: with s < 1 the activation has no upper bound; take "
         "smaller recurrent weights or a weaker drive"

@@ -5,6 +5,7 @@ import lazy_loader as _lazy
 __getattr__, __dir__, __all__ = _lazy.attach(
     __name__,
     submod_attrs={
+        "activations": ["activation", "jacobian_map"],
         "adaptation": ["gain_scaling"],
         "complex_plane": ["eigenvalues", "pseudospectrum"],
         "fractional": ["fractional_order"],
