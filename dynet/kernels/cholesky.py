@@ -6,6 +6,8 @@ reflections take over. What a factor misses of orthogonality the next one counts
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from scipy.linalg import get_lapack_funcs
 from scipy.linalg.blas import get_blas_funcs
@@ -27,11 +29,29 @@ def suits(shape: tuple[int, ...], dtype: np.dtype) -> bool:
 class CholeskyFrame(HouseholderFrame):
     """A tall orthonormal frame in float64."""
 
+    def __init__(self, V: Any) -> None:
+        super().__init__(V)
+        (self._potrf,) = get_lapack_funcs(("potrf",), dtype=V.dtype)
+        self._syrk, self._trsm = get_blas_funcs(("syrk", "trsm"), dtype=V.dtype)
+        self._is_own = False
+
+    def multiply(self, J: Any) -> None:
+        product = J @ self.V
+        # what multiplies may give back the frame that it was given, which snapshots hold
+        self._is_own = not np.may_share_memory(product, self.V)
+        self.V = product
+
+    def replace(self, product: Any) -> None:
+        self._is_own = False
+        self.V = product
+
+    def factor(self) -> None:
+        super().factor()
+        self._is_own = False
+
     def _factor_one(self, V: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        potrf = get_lapack_funcs("potrf", dtype=V.dtype)
-        syrk, trsm = get_blas_funcs(("syrk", "trsm"), dtype=V.dtype)
-        R, info = potrf(syrk(1.0, V, trans=1), lower=0, clean=1, overwrite_a=1)
+        R, info = self._potrf(self._syrk(1.0, V, trans=1), lower=0, clean=1, overwrite_a=1)
         pivots = R.diagonal().copy()
         if info != 0 or not pivots.min() > _SAFE * pivots.max():
             return super()._factor_one(V)
-        return trsm(1.0, R, V, side=1), pivots
+        return self._trsm(1.0, R, V, side=1, overwrite_b=self._is_own), pivots

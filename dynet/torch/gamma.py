@@ -56,17 +56,17 @@ def _slopes(
 ) -> tuple[torch.Tensor | None, torch.Tensor | None, torch.Tensor | None]:
     """Return the derivatives with respect to x, n and s, those that are wanted, without cancellation."""
     z = n * x
-    p = torch.sigmoid(z)
+    p, q = torch.sigmoid(z), torch.sigmoid(-z)
     rest = 1 - s
-    product = p * torch.sigmoid(-z)
+    product = p * q
     by_x = torch.addcmul(rest * p, s * n, product) if wanted[0] else None
     if not (wanted[1] or wanted[2]):
         return by_x, None, None
-    distance = z.abs()
-    above = softplus(-distance)  # of softplus(z) over the larger of z and 0
+    distance, smaller = z.abs(), torch.minimum(p, q)
+    above = -torch.log1p(-smaller)  # of softplus(z) over the larger of z and 0
     by_n = by_s = None
     if wanted[1]:
-        by_n = s * (x * product) - rest / n**2 * torch.addcmul(above, distance, torch.sigmoid(-distance))
+        by_n = s * (x * product) - rest / n**2 * torch.addcmul(above, distance, smaller)
     if wanted[2]:
-        by_s = p - (torch.relu(z) + above) / n
+        by_s = p - ((z + distance) / 2 + above) / n  # whose derivative at 0 is right too, unlike that of relu
     return by_x, by_n, by_s
