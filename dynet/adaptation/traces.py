@@ -82,6 +82,7 @@ def adaptation_trace(
     faults.raise_if_any()
     if n_steps is None:
         n_steps = _steps_of(faults, xi, inputs)
+        faults.raise_if_any()
     faults.integer("n_steps", n_steps, 1)
     faults.raise_if_any()
     assert n_steps is not None

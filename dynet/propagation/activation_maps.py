@@ -17,12 +17,16 @@ from dynet.propagation.norms import jacobian_norms
 from dynet.systems.elman_networks import gamma_rnn
 from dynet.typing import ArrayLike, Rng
 
-__all__ = ["jacobian_map"]
+__all__ = ["jacobian_map", "status_of", "unbounded"]
 
 #: The grid of Geadah et al. (2024).
 GAINS = (1.0, *(1.25 * k for k in range(1, 17)))
 SATURATIONS = (0.0, 0.25, 0.5, 0.75, 1.0)
 REFERENCES = "Geadah et al. (2024) doi:10.1371/journal.pcbi.1012567; Pascanu, Mikolov & Bengio (2013) arXiv:1211.5063"
+
+STATUS = "0: fine, 1: the state overflowed, 2: it grows without end"
+#: States of bounded networks stay far below.
+_FAR = 1e6
 
 
 def jacobian_map(
@@ -72,7 +76,8 @@ def jacobian_map(
         All over ``(gain, saturation)``: ``jacobian_norm``, the mean spectral norm of
         :math:`\mathrm{diag}(\gamma') W_{hh}`, ``rms_gain``, the mean of :math:`\|\cdot\|_F / \sqrt N`, and
         ``lyapunov_exponent``, the largest; ``jacobian_norm_error``, ``rms_gain_error`` and ``standard_error``;
-        ``status``, 0 or 1 where the network diverges: its exponent is NaN there, and ``message`` tells more.
+        ``status``: 0, 1 where the state overflows (the exponent is NaN), 2 where it grows without end but has not yet
+        overflowed (the exponent is the rate at which it leaves); ``message`` tells more.
 
     Raises
     ------
@@ -132,6 +137,7 @@ def jacobian_map(
                     system, states[:n_starts], n_steps, n_exponents=1, n_transient=n_transient, rng=seed, check=check
                 )
                 values[4:, i, j] = spectrum["lyapunov_exponent"][0], spectrum["standard_error"][0]
+                messages[i, j] = unbounded(spectrum["final_state"].values)
             except DivergenceError as error:
                 messages[i, j] = str(error)
             bar.update(1)
@@ -148,7 +154,7 @@ def jacobian_map(
     variables: dict[str, Any] = {
         name: (grid, value, *words) for (name, words), value in zip(names.items(), values, strict=True)
     }
-    variables["status"] = (grid, (messages != "").astype(np.int8), "0: fine, 1: diverged", "1")
+    variables["status"] = (grid, status_of(messages, values[4]), STATUS, "1")
     variables["message"] = (grid, messages.astype(str), "what went wrong", "1")
     attrs = {
         "title": "Jacobian norms and largest exponents over gains and saturations",
@@ -162,3 +168,14 @@ def jacobian_map(
         "n_starts": n_starts,
     }
     return dataset(variables, {"gain": gains, "saturation": saturations}, attrs)
+
+
+def unbounded(states: np.ndarray) -> str:
+    """Return what is to be said of states that have gone far away, or nothing."""
+    farthest = float(np.abs(states).max())
+    return f"the state grows without end: {farthest:.1g} at the last step" if farthest > _FAR else ""
+
+
+def status_of(messages: np.ndarray, exponents: np.ndarray) -> np.ndarray:
+    """Return the status of networks by what was said of them: see `STATUS`."""
+    return np.where(messages == "", 0, np.where(np.isnan(exponents), 1, 2)).astype(np.int8)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
@@ -18,6 +19,7 @@ from dynet.kernels.namespace import move_like, namespace, to_numpy
 from dynet.lyapunov.covariant import covariant_vectors
 from dynet.lyapunov.participation import vector_participation
 from dynet.lyapunov.spectrum import lyapunov_spectrum
+from dynet.propagation.activation_maps import STATUS, status_of, unbounded
 from dynet.systems.adaptive_networks import frozen_controllers, require_adaptive, with_drive
 from dynet.systems.arguments import encoded
 from dynet.systems.map import Map
@@ -81,8 +83,8 @@ def adaptive_exponents(
         ``weight(drive, network, exponent, part)``, the part of the activities h and of the controllers g in each
         covariant vector, and its ``weight_error``; ``controller_exponent(drive, neuron)``, at which the controller of
         each neuron forgets perturbations when its input is given; ``gain(drive, neuron)`` and
-        ``saturation(drive, neuron)``, those that are held; ``status(drive, network)``, 0 or 1 for a network that
-        diverges, whose exponents are NaN, and its ``message``.
+        ``saturation(drive, neuron)``, those that are held; ``status(drive, network)``: 0, 1 if the state overflows (the
+        exponents are NaN), 2 if it grows without end but has not yet overflowed; ``message`` tells more.
 
     Raises
     ------
@@ -145,7 +147,9 @@ def adaptive_exponents(
     setting = Setting(inputs, int(n_steps), int(n_transient), int(n_exponents), rng)
     without = _held(system, x0, setting)
     found = []
-    with progress_bar(drives.size * len(NETWORKS), "exponents of adaptive units", progress) as bar:
+    bar = progress_bar(drives.size * len(NETWORKS), "exponents of adaptive units", progress)
+    with bar, warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".*not monotone")  # said once, below
         for xi in drives:
             driven = with_drive(system, float(xi))
             held = _held(driven, x0, setting)
@@ -161,6 +165,15 @@ def adaptive_exponents(
                 growths.append(_caught(calls[network], setting.n_exponents))
                 bar.update(1)
             found.append((held, growths, _controller_exponents(driven, x0, setting)))
+    held_s = np.array([one.s for one in (without, *(held for held, _, _ in found))])
+    outside = int(((held_s < 0) | (held_s > 1)).sum())
+    if outside:
+        warnings.warn(
+            f"{outside} of {held_s.size} saturations that were held are outside [0, 1], from {held_s.min():.3g} to "
+            f"{held_s.max():.3g}: their activations are not monotone",
+            UserWarning,
+            stacklevel=2,
+        )
     return _label(system, drives, found, setting)
 
 
@@ -228,7 +241,11 @@ def _frozen(system: Map, held: Held, h: np.ndarray, setting: Setting) -> Growth:
     weight, error = np.full((2, wanted, 2), np.nan)
     weight[:k], error[:k] = (1.0, 0.0), 0.0
     return Growth(
-        padded(spectrum["lyapunov_exponent"].values), padded(spectrum["standard_error"].values), weight, error, ""
+        padded(spectrum["lyapunov_exponent"].values),
+        padded(spectrum["standard_error"].values),
+        weight,
+        error,
+        unbounded(spectrum["final_state"].values),
     )
 
 
@@ -250,7 +267,8 @@ def _full(system: Map, x0: Any, setting: Setting) -> Growth:
     )
     shares = vector_participation(ds, "part")
     weight = [shares[name].sel(part=list(PARTS)).transpose("exponent", "part") for name in ("weight", "standard_error")]
-    return Growth(ds["lyapunov_exponent"].values, ds["standard_error"].values, weight[0].values, weight[1].values, "")
+    rates, errors = ds["lyapunov_exponent"].values, ds["standard_error"].values
+    return Growth(rates, errors, weight[0].values, weight[1].values, unbounded(ds["state"].values))
 
 
 def _controller_exponents(system: Map, x0: Any, setting: Setting) -> np.ndarray:
@@ -299,7 +317,7 @@ def _label(
         ),
         "gain": (by_neuron, np.array([held.n for held, _, _ in found]), "gain that is held", "1"),
         "saturation": (by_neuron, np.array([held.s for held, _, _ in found]), "saturation that is held", "1"),
-        "status": (("drive", "network"), (messages != "").astype(np.int8), "0: fine, 1: diverged", "1"),
+        "status": (("drive", "network"), status_of(messages, each("exponent")[..., 0]), STATUS, "1"),
         "message": (("drive", "network"), messages, "what went wrong", "1"),
     }
     coords = {

@@ -49,6 +49,10 @@ def test_diverging_networks_are_marked():
     assert np.isnan(ds.lyapunov_exponent[0, 0])
     assert "not finite" in str(ds.message[0, 0].values)
     assert ds.jacobian_norm[0, 0] > 0
+    slower = dynet.jacobian_map(2.0 * np.eye(2), n=[5.0], s=[0.0], n_steps=100)
+    assert slower.status.item() == 2
+    assert "without end" in slower.message.item()
+    assert slower.lyapunov_exponent.item() == pytest.approx(np.log(2.0), abs=1e-6)
 
 
 @pytest.mark.parametrize(

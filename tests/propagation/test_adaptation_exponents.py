@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import xarray as xr
 
 import dynet
 
@@ -113,3 +114,21 @@ def test_bad_input_is_named(arguments, words):
         dynet.adaptive_exponents(network(M=1 if "inputs" in arguments else 0), **arguments)
     with pytest.raises(dynet.InputError, match="adaptive units"):
         dynet.adaptive_exponents(dynet.networks.tanh_rnn(np.eye(2)))
+
+
+def test_saturations_outside_are_told_once():
+    system = network(W_gn=0.0, W_gs=0.5)  # s = 0.4 + g_0 / 2 + g_1 / 2 reaches -0.6
+    with pytest.warns(UserWarning, match=r"saturations that were held are outside \[0, 1\]") as told:
+        dynet.adaptive_exponents(system, drive=-9.0, n_steps=20, n_transient=20)
+    assert len(told) == 1
+
+
+def test_results_come_back_from_files(tmp_path):
+    system = network()
+    for ds in (
+        dynet.adaptive_exponents(system, n_steps=20, n_transient=10),
+        dynet.adaptation_trace(system, n_steps=5),
+        dynet.recurrent_eigenvalues(system, np.zeros(9), 3),
+        dynet.jacobian_map(np.eye(2), n=[2.0], s=[0.5], n_steps=5, n_transient=0, n_samples=2),
+    ):
+        xr.testing.assert_identical(dynet.load(dynet.save(ds, tmp_path / "result.nc")), ds)
