@@ -101,7 +101,11 @@ def fractional_derivative(
             result = _derive(values, orders, step)
         xp = namespace(result)
         if not bool(xp.all(xp.isfinite(result))):
-            faults.add("order", order, f"the derivative is beyond the range of {result.dtype}")
+            # what is not finite in a signal spreads over all of its derivative: one pass checks both
+            if isinstance(values, np.ndarray):
+                faults.real_array("x", values, finite=True)
+            if not len(faults):
+                faults.add("order", order, f"the derivative is beyond the range of {result.dtype}")
             faults.raise_if_any()
         return result
 
@@ -182,9 +186,9 @@ def _of_named(
 
 
 def _real_signal(faults: Faults, x: Array) -> Array:
-    """Return a signal as floats; note a fault if it is not real, finite and long enough."""
+    """Return a signal as floats; note a fault if it is not real and long enough, or a tensor not finite."""
     if isinstance(x, np.ndarray):
-        x = faults.real_array("x", x, finite=True)
+        x = faults.real_array("x", x)
     else:
         xp = namespace(x)
         if xp.isdtype(x.dtype, "complex floating"):

@@ -163,7 +163,8 @@ def fractional_order(
         members = members[varies]
         if members.size == 0:
             continue
-        records = Records(values[members], drive if len(drive) == 1 else drive[members], step, part)
+        chosen = slice(None) if members.size == len(values) else members
+        records = Records(values[chosen], drive if len(drive) == 1 else drive[chosen], step, part)
         held = Held(gain, offset)
         if method == "forward":
             fit = fit_forward(records, *span, held, level)
@@ -220,14 +221,15 @@ class _Estimates:
 
 def _delta_aic(records: Records, fit: Fit, held: Held) -> np.ndarray:
     """Return the criterion of the alternatives (unit, model) less that of the fractional model."""
-    y = records.response[:, records.window]
-    n, varying = y.shape[-1], centred(records, held)[0]
+    raw = records.response[:, records.window]
+    y, s = centred(records, held)
+    n = y.shape[-1]
     # what rounding leaves of sums of products of the part that varies, and of samples far from zero
-    scale = np.einsum("ut,ut->u", varying, varying) + np.finfo(np.float64).eps * np.einsum("ut,ut->u", y, y)
+    scale = np.einsum("ut,ut->u", y, y) + np.finfo(np.float64).eps * np.einsum("ut,ut->u", raw, raw)
     own = information(np.einsum("ut,ut->u", fit.residual, fit.residual), n, fit.n_free, scale)
     others = [
         information(squares, n, n_free, scale)
-        for squares, n_free in (exponential_squares(records, held), constant_squares(records, held))
+        for squares, n_free in (exponential_squares(y, s, records, held), constant_squares(y, s, held))
     ]
     return np.stack([other - own for other in others], axis=-1)
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
-from scipy import stats
+from scipy import fft, stats
+
+from dynet.kernels.fractional import padded_length
 
 
 @dataclass(frozen=True)
@@ -21,6 +23,12 @@ class Records:
     dt: float
     window: slice
 
+    @cached_property
+    def spectrum(self) -> np.ndarray:
+        """The transform (unit or 1, frequency) of the stimulus, long enough that lags do not wrap around."""
+        transformed: np.ndarray = fft.rfft(self.stimulus, n=padded_length(self.stimulus.shape[-1]))
+        return transformed
+
 
 @dataclass(frozen=True)
 class Fit:
@@ -33,19 +41,6 @@ class Fit:
     residual: np.ndarray
     at_end: np.ndarray
     n_free: int
-
-
-def products(
-    y: np.ndarray, s: np.ndarray, templates: Iterator[np.ndarray]
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return the products of y (unit, time), s and templates (unit or 1, time): yt, tt and st, each (unit, node)."""
-    if s.shape[0] == 1:
-        rows = np.concatenate(list(templates))
-        return y @ rows.T, np.einsum("jt,jt->j", rows, rows)[None], s @ rows.T
-    # a node at a time: templates of all nodes and units would not fit into memory
-    sums = [[np.einsum("ut,ut->u", x, t) for x in (y, t, s)] for t in templates]
-    yt, tt, st = np.array(sums).transpose(1, 2, 0)
-    return yt, tt, st
 
 
 def limit_ratio(level: float, n: int, n_free: int) -> float:
