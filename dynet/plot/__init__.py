@@ -6,6 +6,9 @@ __getattr__, __dir__, __all__ = _lazy.attach(
     __name__,
     submod_attrs={
         "adaptation": ["gain_scaling"],
+        "boundary": ["stability_boundary"],
+        "controller": ["controller"],
+        "responses": ["response_curve", "response_distribution"],
         "complex_plane": ["eigenvalues", "pseudospectrum"],
         "fractional": ["fractional_order"],
         "orbits": ["cycle", "fixed_points", "multipliers", "phase_portrait"],
