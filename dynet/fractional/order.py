@@ -23,6 +23,8 @@ __all__ = ["fractional_order"]
 REFERENCES = "Geadah et al. (2024) doi:10.1371/journal.pcbi.1012567; Lundstrom et al. (2008) doi:10.1038/nn.2212"
 #: Fewer samples than this leave no degrees of freedom worth a fit.
 _FEWEST = 8
+#: What varies by less, relative to its size, is constant.
+_ROUNDING = 8 * np.finfo(np.float64).eps
 _DESCRIPTIONS = {
     "forward": "least squares of gain * D^order stimulus + offset, causal; interval by profile likelihood",
     "inverse": "least squares of the response filtered back against the stimulus, causal; interval by profile",
@@ -158,7 +160,8 @@ def fractional_order(
     faults.raise_if_any()
     result = _Estimates(values.shape[0])
     for part, members in parts:
-        varies = np.ptp(values[members, part], axis=-1) > 0
+        kept = values[members, part]
+        varies = np.ptp(kept, axis=-1) > _ROUNDING * np.abs(kept).max(axis=-1)
         result.message[members[~varies]] = "constant response: its order is not defined"
         members = members[varies]
         if members.size == 0:
