@@ -9,6 +9,7 @@ import xarray as xr
 from array_api_compat import device, to_device
 
 from dynet._validate import Faults, is_number
+from dynet.errors import InputError
 from dynet.fractional.series import spacing, time_axis
 from dynet.kernels.fractional import causal_derivative, fourier_derivative
 from dynet.kernels.namespace import as_array, namespace, to_numpy
@@ -175,6 +176,8 @@ def _of_named(
             input_core_dims=[[dim], []],
             output_core_dims=[[dim]],
         )
+    except InputError:
+        raise
     except ValueError as error:  # labels or sizes that do not fit
         faults.add("order", order, f"it does not fit x: {error}")
         faults.raise_if_any()

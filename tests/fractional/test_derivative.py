@@ -253,6 +253,8 @@ def test_tensors_with_gradients(method):
         (np.ones(5), torch.tensor(0.1), {}, "tensor"),
         (torch.tensor([1.0, torch.inf]), 0.1, {}, "not finite"),
         (xr.DataArray(np.ones(5), dims="t"), 0.1, {}, "dimensions t"),
+        (xr.DataArray([1.0, np.nan], dims="time"), 0.1, {}, r"^x=nan: entry \(1,\) is not finite$"),
+        (np.array([[1.0, 2.0], [np.inf, 1.0]]), 0.1, {"axis": 1, "method": "fourier"}, r"^x=inf: entry \(1, 0\)"),
         (xr.DataArray(np.ones(3), dims="time", coords={"time": [0, 1, 3]}), 0.1, {}, "equally far apart"),
         (xr.DataArray(np.ones(3), dims="time", coords={"time": [0, 1, 2]}), 0.1, {"dt": 0.5}, "steps of 1"),
         (xr.DataArray(np.ones(3), dims="time"), [0.1, 0.2], {}, "DataArray"),

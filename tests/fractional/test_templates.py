@@ -1,4 +1,4 @@
-"""What makes fits fast agrees with what is slow: templates between nodes, products without the slow stimulus, windows."""
+"""What makes fits fast agrees with what is slow: templates, products without the slow stimulus, windows."""
 
 import numpy as np
 import pytest
