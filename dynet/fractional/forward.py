@@ -30,10 +30,8 @@ class Held:
 def fit_forward(records: Records, lower: float, upper: float, held: Held, level: float) -> Fit:
     """Return the least squares fit of order, gain and offset to every response."""
     templates = Templates(records, lower, upper, centred=held.offset is None)
-    r = records.response[:, records.window]
-    mean = r.mean(axis=-1, keepdims=True) if held.offset is None else held.offset
-    y = r - mean
-    yt, tt = templates.products(y)
+    y = records.deviations if held.offset is None else records.response[:, records.window] - held.offset
+    products, squares = (series(x) for x in templates.products(y))
     yy = np.einsum("ut,ut->u", y, y)[:, None]
 
     def left(a: np.ndarray, yt: np.ndarray, tt: np.ndarray) -> np.ndarray:
@@ -42,20 +40,18 @@ def fit_forward(records: Records, lower: float, upper: float, held: Held, level:
         gain = held.gain * (templates.unit / records.dt) ** a
         return positive(yy - 2 * gain * yt + gain**2 * tt, yy)
 
-    profile = Profile(lower, upper, (series(yt), series(tt)), left)
+    profile = Profile(lower, upper, (products, squares), left)
     order, values, at_end = minimum(profile)
     ends = interval(profile, order, values, limit_ratio(level, y.shape[-1], held.n_free))
-
-    t = templates.at(order)
-    t *= ((templates.unit / records.dt) ** order)[:, None]
-    template_mean = t.mean(axis=-1, keepdims=True) if held.offset is None else np.zeros((len(t), 1))
-    t -= template_mean
+    yt, tt = profile.sums_at(order)
+    tt = np.broadcast_to(tt, yt.shape)
+    scale = (templates.unit / records.dt) ** order
+    template_mean = templates.means_at(order)
     if held.gain is None:
-        tt = np.einsum("ut,ut->u", t, t)
-        told = tt > _COLLINEAR * t.shape[-1] * template_mean[:, 0] ** 2
-        gain = np.divide(np.einsum("ut,ut->u", t, y), tt, out=np.full(tt.shape, np.nan), where=told & (tt > 0))
+        told = tt > _COLLINEAR * y.shape[-1] * template_mean**2
+        scaled = np.divide(yt, tt, out=np.full(yt.shape, np.nan), where=told & (tt > 0))
     else:
-        gain = np.full(len(r), held.gain)
-    offset = (mean - gain[:, None] * template_mean)[:, 0]
-    t *= gain[:, None]
-    return Fit(order, ends, gain, offset, np.subtract(y, t, out=t), at_end, held.n_free)
+        scaled = held.gain * scale
+    t = templates.at(order, scaled)
+    offset = np.full(len(y), held.offset) if held.offset is not None else records.means[:, 0] - scaled * template_mean
+    return Fit(order, ends, scaled / scale, offset, np.subtract(y, t, out=t), at_end, held.n_free)

@@ -160,8 +160,9 @@ def fractional_order(
     faults.raise_if_any()
     result = _Estimates(values.shape[0])
     for part, members in parts:
-        kept = values[members, part]
-        varies = np.ptp(kept, axis=-1) > _ROUNDING * np.abs(kept).max(axis=-1)
+        kept = values[:, part] if members.size == len(values) else values[members, part]
+        highest, lowest = kept.max(axis=-1), kept.min(axis=-1)
+        varies = highest - lowest > _ROUNDING * np.maximum(np.abs(highest), np.abs(lowest))
         result.message[members[~varies]] = "constant response: its order is not defined"
         members = members[varies]
         if members.size == 0:
@@ -206,7 +207,7 @@ class _Estimates:
 
     def store(self, members: np.ndarray, fit: Fit, span: tuple[float, float], delta_aic: np.ndarray) -> None:
         """Keep what a fit of some units gave."""
-        squares = np.einsum("ut,ut->u", fit.residual, fit.residual)
+        squares = fit.squares
         products = np.einsum("ut,ut->u", fit.residual[:, 1:], fit.residual[:, :-1])
         found = {
             "order": fit.order,
@@ -224,15 +225,16 @@ class _Estimates:
 
 def _delta_aic(records: Records, fit: Fit, held: Held) -> np.ndarray:
     """Return the criterion of the alternatives (unit, model) less that of the fractional model."""
-    raw = records.response[:, records.window]
-    y, s = centred(records, held)
-    n = y.shape[-1]
+    given = centred(records, held)
+    n = given.y.shape[-1]
     # what rounding leaves of sums of products of the part that varies, and of samples far from zero
-    scale = np.einsum("ut,ut->u", y, y) + np.finfo(np.float64).eps * np.einsum("ut,ut->u", raw, raw)
-    own = information(np.einsum("ut,ut->u", fit.residual, fit.residual), n, fit.n_free, scale)
+    raw = np.einsum("ut,ut->u", records.deviations, records.deviations) if held != Held() else given.yy[:, 0]
+    raw = raw + n * records.means[:, 0] ** 2
+    scale = given.yy[:, 0] + np.finfo(np.float64).eps * raw
+    own = information(fit.squares, n, fit.n_free, scale)
     others = [
         information(squares, n, n_free, scale)
-        for squares, n_free in (exponential_squares(y, s, records, held), constant_squares(y, s, held))
+        for squares, n_free in (exponential_squares(given), constant_squares(given))
     ]
     return np.stack([other - own for other in others], axis=-1)
 

@@ -14,7 +14,7 @@ from scipy import fft
 
 _GRID = 201
 #: Half widths of the parabolas that refine a minimum, relative to the spacing of the grid.
-PARABOLAS = (1.0, 0.3, 0.05)
+PARABOLAS = (1.0, 0.1, 0.02)
 _SECANTS = 14
 #: Distance from its end, relative to the half width, at which the end of an interval is found.
 _AT_THE_LIMIT = 1e-6
@@ -34,6 +34,7 @@ class Profile:
     upper: float
     series: tuple[np.ndarray, ...]
     combine: Callable[..., np.ndarray]
+    n_points: int = _GRID
 
     def on(self, values: np.ndarray) -> np.ndarray:
         """Return the sums of squares (unit, value) at values (value,) that all units share."""
@@ -42,18 +43,21 @@ class Profile:
 
     def at(self, values: np.ndarray) -> np.ndarray:
         """Return the sums of squares (..., unit) at values (..., unit) for each unit."""
+        return self.combine(values[..., None], *[x[..., None] for x in self.sums_at(values)])[..., 0]
+
+    def sums_at(self, values: np.ndarray) -> list[np.ndarray]:
+        """Return what the series are (..., unit) at values (..., unit) for each unit."""
         basis = self._basis(values)
-        sums = [
+        return [
             np.einsum("uj,j...u->...u", c, basis) if len(c) > 1 else np.tensordot(c[0], basis, 1) for c in self.series
         ]
-        return self.combine(values[..., None], *[x[..., None] for x in sums])[..., 0]
 
     def _basis(self, values: np.ndarray) -> np.ndarray:
         return chebyshev(values, self.lower, self.upper, self.series[0].shape[-1])
 
     def grid(self) -> np.ndarray:
         """Return the values at which minima are looked for."""
-        return np.linspace(self.lower, self.upper, _GRID)
+        return np.linspace(self.lower, self.upper, self.n_points)
 
 
 def chebyshev(values: np.ndarray, lower: float, upper: float, count: int) -> np.ndarray:
@@ -113,37 +117,51 @@ def interval(profile: Profile, best: np.ndarray, values: np.ndarray, ratio: floa
     grid = profile.grid()
     least = np.minimum(profile.at(best), values.min(axis=-1))
     inside = values <= ratio * least[:, None]
-    ends = np.empty((best.size, 2))
-    for side, order in ((0, 1), (1, -1)):
-        points = grid[::order]
-        first = inside[:, ::order].argmax(axis=-1)
-        some = inside.any(axis=-1)
-        # narrower than the grid: from the best value outwards
-        inner = np.where(some, order * np.minimum(order * points[first], order * best), best)
-        steps = np.searchsorted(grid, inner, side="left" if side == 0 else "right")
-        outer = grid[np.clip(steps - 1 if side == 0 else steps, 0, grid.size - 1)]
-        beyond = (inner <= profile.lower) if side == 0 else (inner >= profile.upper)
-        crossing = order * np.minimum(order * _crossing(profile, outer, inner, least, ratio), order * best)
-        ends[:, side] = np.where(beyond, -order * np.inf, crossing)
-    return ends
+    some, units = inside.any(axis=-1), np.arange(best.size)
+    first, last = inside.argmax(axis=-1), grid.size - 1 - inside[:, ::-1].argmax(axis=-1)
+    # narrower than the grid: from the best value outwards
+    inner = np.stack([
+        np.where(some, np.minimum(grid[first], best), best),
+        np.where(some, np.maximum(grid[last], best), best),
+    ])  # fmt: skip
+    index = np.stack([
+        np.maximum(np.searchsorted(grid, inner[0], side="left") - 1, 0),
+        np.minimum(np.searchsorted(grid, inner[1], side="right"), grid.size - 1),
+    ])  # fmt: skip
+    outer = grid[index]
+    within = np.where(inner == best, least, np.stack([values[units, first], values[units, last]]))
+    ends = _crossing(profile, (outer, values[units, index]), (inner, within), least, ratio)
+    ends = np.stack([np.minimum(ends[0], best), np.maximum(ends[1], best)])
+    beyond = np.stack([inner[0] <= profile.lower, inner[1] >= profile.upper])
+    return np.where(beyond, np.array([[-np.inf], [np.inf]]), ends).T
 
 
-def _crossing(profile: Profile, outer: np.ndarray, inner: np.ndarray, least: np.ndarray, ratio: float) -> np.ndarray:
-    """Return where the sum of squares falls to ``ratio`` times the least between two points (Illinois method)."""
+def _crossing(
+    profile: Profile,
+    outer: tuple[np.ndarray, np.ndarray],
+    inner: tuple[np.ndarray, np.ndarray],
+    least: np.ndarray,
+    ratio: float,
+) -> np.ndarray:
+    """Return where the sum of squares falls to ``ratio`` times the least between two points (Illinois method).
 
-    def height(points: np.ndarray) -> np.ndarray:
+    Both are points with their sums of squares, (side, unit).
+    """
+
+    def height(squares: np.ndarray) -> np.ndarray:
         # a root, so that it is straight where the sum of squares is a parabola
-        above: np.ndarray = np.sqrt(np.maximum(profile.at(points) / least - 1, 0) / (ratio - 1)) - 1
+        above: np.ndarray = np.sqrt(np.maximum(squares / least - 1, 0) / (ratio - 1)) - 1
         return above
 
-    a, b, middle = outer, inner, inner
-    height_a, height_b = height(a), height(b)
+    (a, squares_a), (b, squares_b) = outer, inner
+    middle = b
+    height_a, height_b = height(squares_a), height(squares_b)
     moved_a = np.zeros(a.shape, dtype=bool)
     for number in range(_SECANTS):
         change = height_a - height_b
         share = np.divide(height_a, change, out=np.full_like(a, 0.5), where=change > 0)
         middle = a + np.clip(share, 0.0, 1.0) * (b - a)
-        here = height(middle)
+        here = height(profile.at(middle))
         if np.abs(here).max(initial=0.0) < _AT_THE_LIMIT:
             break
         above = here > 0

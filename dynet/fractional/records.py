@@ -24,6 +24,16 @@ class Records:
     window: slice
 
     @cached_property
+    def means(self) -> np.ndarray:
+        """The means (unit, 1) of the responses over the window."""
+        return self.response[:, self.window].mean(axis=-1, keepdims=True)
+
+    @cached_property
+    def deviations(self) -> np.ndarray:
+        """The responses (unit, time) in the window, less their means."""
+        return self.response[:, self.window] - self.means
+
+    @cached_property
     def spectrum(self) -> np.ndarray:
         """The transform (unit or 1, frequency) of the stimulus, long enough that lags do not wrap around."""
         transformed: np.ndarray = fft.rfft(self.stimulus, n=padded_length(self.stimulus.shape[-1]))
@@ -41,6 +51,12 @@ class Fit:
     residual: np.ndarray
     at_end: np.ndarray
     n_free: int
+
+    @cached_property
+    def squares(self) -> np.ndarray:
+        """The sum of squares (unit,) that is left."""
+        total: np.ndarray = np.einsum("ut,ut->u", self.residual, self.residual)
+        return total
 
 
 def limit_ratio(level: float, n: int, n_free: int) -> float:

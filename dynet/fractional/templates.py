@@ -7,8 +7,6 @@ are then polynomials too, and so are squares of templates, made of the products 
 
 from __future__ import annotations
 
-from functools import cached_property
-
 import numpy as np
 from scipy import fft
 
@@ -17,7 +15,9 @@ from dynet.fractional.records import Records
 from dynet.kernels.fractional import blocks, causal_weights, padded_length
 
 #: Nodes more than needed where they cost nothing: one stimulus is filtered for all units.
-_SPARE = 5
+_SPARE = 2
+#: Part of the squares of a template that has to be left when its mean is taken off.
+_SHARE = 1e-4
 
 
 def node_count(lower: float, upper: float, n_times: int) -> int:
@@ -38,7 +38,8 @@ def unit_of_time(lower: float, upper: float, n_times: int) -> float:
 class Templates:
     """Stimuli, filtered by any order from ``lower`` to ``upper``, in the window of the records.
 
-    Time counts in units of ``unit``, in which templates of all orders are about as large.
+    Time counts in units of ``unit``, in which templates of all orders are about as large. ``centred`` ones are those
+    less their means over the window.
     """
 
     def __init__(self, records: Records, lower: float, upper: float, *, centred: bool) -> None:
@@ -52,52 +53,75 @@ class Templates:
         # from values at the nodes to coefficients of a series
         self._transform = fft.dct(np.eye(count), type=2, axis=0) / count
         self._transform[0] /= 2
+        #: means (unit or 1, node) of the templates at the nodes
+        self._means = np.zeros((n_units, count))
+        self._rows = self._signals(records.spectrum * self._symbols) if n_units == 1 else None
 
     def products(self, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return products of y (unit, time) and templates, and squares of templates, at Chebyshev nodes.
 
-        They are (unit or 1, node). The means of templates count only if not ``centred``.
+        They are (unit or 1, node). y has no mean if templates have none.
         """
         count = len(self._symbols)
+        if self._rows is not None:
+            _, pairs, self._means[:] = self._products(y[:1], self._rows[None])
+            yt = y @ self._rows.T
+        else:
+            yt, pairs = np.empty((len(y), count)), np.empty((len(y), count, count))
+            at_once = list(blocks(*y.shape))
+            size = len(y[at_once[0]])
+            # memory that is used again for every block and node
+            scratch = np.empty((size, self._symbols.shape[1]), dtype=np.complex128), np.empty((size, self._length))
+            all_rows = np.empty((size, count, y.shape[1]))
+            for units in at_once:
+                spectra = self._records.spectrum[units]
+                products, signals, rows = (x[: len(spectra)] for x in (*scratch, all_rows))
+                for j, symbol in enumerate(self._symbols):
+                    np.multiply(spectra, symbol, out=products)
+                    np.fft.irfft(products, n=self._length, out=signals)
+                    rows[:, j] = signals[:, self._records.window]
+                yt[units], pairs[units], self._means[units] = self._products(y[units], rows)
         values = self._interpolation(nodes(*self._range, 2 * count - 1))  # squares of polynomials have twice the degree
         tensor = (values[:, :, None] * values[:, None, :]).reshape(len(values), -1)
-        if len(self._records.stimulus) == 1:
-            rows = self._less_mean(self._rows)
-            return y @ rows.T @ values.T, (rows @ rows.T).reshape(1, -1) @ tensor.T
-        yt, pairs = np.empty((len(y), count)), np.empty((len(y), count, count))
-        for units in blocks(*y.shape):
-            spectra = self._records.spectrum[units]
-            rows = np.empty((len(spectra), count, y.shape[1]))
-            for j, symbol in enumerate(self._symbols):
-                rows[:, j] = self._less_mean(self._signals(spectra * symbol))
-            np.matmul(rows, y[units, :, None], out=yt[units, :, None])
-            np.matmul(rows, rows.transpose(0, 2, 1), out=pairs[units])
         return yt @ values.T, pairs.reshape(len(pairs), -1) @ tensor.T
 
-    def at(self, orders: np.ndarray) -> np.ndarray:
-        """Return the template (unit, time) of one order (unit,) for each unit, with its mean."""
-        values = self._interpolation(orders)
-        if len(self._records.stimulus) == 1:
-            return values @ self._rows
+    def means_at(self, orders: np.ndarray) -> np.ndarray:
+        """Return the mean (unit,), which is no longer in it if it is centred, of the template of an order (unit,)."""
+        means: np.ndarray = np.sum(self._interpolation(orders) * self._means, axis=-1)
+        return means
+
+    def at(self, orders: np.ndarray, gain: np.ndarray) -> np.ndarray:
+        """Return gain (unit,) times the template (unit, time) of an order (unit,)."""
+        values = gain[:, None] * self._interpolation(orders)
+        if self._rows is not None:
+            scaled: np.ndarray = values @ (self._rows - self._means.T)
+            return scaled
+        means = np.sum(values * self._means, axis=-1)
         symbols = self._symbols.view(np.float64)  # real numbers times complex ones are all real products
-        result = np.empty((len(orders), self._records.window.stop - self._records.window.start))
+        result = np.empty(self._records.response[:, self._records.window].shape)
         for units in blocks(*result.shape):
             spectra = (values[units] @ symbols).view(np.complex128)
             spectra *= self._records.spectrum[units]
-            result[units] = self._signals(spectra)
+            np.subtract(self._signals(spectra), means[units, None], out=result[units])
         return result
 
-    @cached_property
-    def _rows(self) -> np.ndarray:
-        """The templates (node, time) of the one stimulus at the nodes."""
-        return self._signals(self._records.spectrum * self._symbols)
+    def _products(self, y: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return the products of y (unit, time) with rows (unit, node, time), of rows, and the means left out."""
+        n = rows.shape[-1]
+        means = rows @ np.full(n, 1 / n) if self._centred else np.zeros(rows.shape[:-1])
+        pairs = rows @ rows.transpose(0, 2, 1)
+        squares = np.diagonal(pairs, axis1=-2, axis2=-1)
+        if (n * means**2 > (1 - _SHARE) * squares).any():
+            # taken off before, not from the products, which would cost digits
+            rows = rows - means[..., None]
+            pairs = rows @ rows.transpose(0, 2, 1)
+        else:
+            pairs -= n * means[:, :, None] * means[:, None, :]
+        return (rows @ y[:, :, None])[..., 0], pairs, means
 
     def _signals(self, spectra: np.ndarray) -> np.ndarray:
         signals: np.ndarray = fft.irfft(spectra, n=self._length, overwrite_x=True)[:, self._records.window]
         return signals
-
-    def _less_mean(self, rows: np.ndarray) -> np.ndarray:
-        return rows - rows.mean(axis=-1, keepdims=True) if self._centred else rows
 
     def _interpolation(self, orders: np.ndarray) -> np.ndarray:
         """Return what templates at the nodes (node,) count at other orders: (order, node)."""

@@ -58,7 +58,7 @@ def end_of_step(stimulus: np.ndarray) -> np.ndarray:
 def is_cut_off(response: np.ndarray, ends: np.ndarray) -> np.ndarray:
     """Return which responses (unit, time) lie at their lowest value right after their step has ended (unit,)."""
     T = response.shape[-1]
-    after = ends[:, None] + np.arange(_CUT_OFF)
-    values = np.take_along_axis(response, np.minimum(after, T - 1), axis=-1)
-    cut: np.ndarray = (after[:, -1] < T) & (values == response.min(axis=-1, keepdims=True)).all(axis=-1)
+    cut = ends + _CUT_OFF <= T
+    rows, after = response[cut], ends[cut, None] + np.arange(_CUT_OFF)
+    cut[cut] = (np.take_along_axis(rows, after, axis=-1) == rows.min(axis=-1, keepdims=True)).all(axis=-1)
     return cut

@@ -15,7 +15,7 @@ from scipy import fft
 from dynet.kernels.namespace import namespace, placed
 
 #: Samples that are transformed together, so that their spectra stay in the cache of the processor.
-_AT_ONCE = 2**16
+_AT_ONCE = 2**15
 
 
 def fourier_derivative(x: Any, order: Any, dt: float, keep_nyquist: bool) -> Any:
