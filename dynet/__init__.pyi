@@ -63,6 +63,12 @@ from .fractional.comparison import compare_orders as compare_orders
 from .adaptation.gain import fit_gain_scaling as fit_gain_scaling, gain_scaling_stimulus as gain_scaling_stimulus
 from .adaptation.kinetics import fit_adaptation as fit_adaptation
 from .adaptation.traces import adaptation_trace as adaptation_trace
+from .adaptation.responses import (
+    response_curve as response_curve,
+    response_distribution as response_distribution,
+)
+from .adaptation.boundary import boundary_distance as boundary_distance
+from .adaptation.controller import controller_manifold as controller_manifold
 from .adaptation.stability import noise_gain as noise_gain, stability_boundary as stability_boundary
 
 # derivatives of trajectories

@@ -86,10 +86,10 @@ def noise_gain(n: ArrayLike, s: ArrayLike, *, mu: ArrayLike = 0.0, sigma: ArrayL
     """
     check_gamma(n, s, s_outside="warn")
     faults = Faults()
-    _positive_deviations(faults, sigma)
+    positive_deviations(faults, sigma)
     faults.real_array("mu", mu, finite=True)
     faults.raise_if_any()
-    named = _named(n, s, mu, sigma)
+    named = named_arguments("n, s, mu and sigma", n, s, mu, sigma)
     gains, saturations, means, widths = (part.values for part in named)
     slope = gamma_activation(means, gains, saturations, derivative="x")
     linear = (widths * slope) ** 2
@@ -118,9 +118,9 @@ def noise_gain(n: ArrayLike, s: ArrayLike, *, mu: ArrayLike = 0.0, sigma: ArrayL
     return dataset(variables, {**coords, "estimate": list(_ESTIMATES)}, attrs)
 
 
-def _named(n: Any, s: Any, mu: Any, sigma: Any) -> tuple[xr.DataArray, ...]:
+def named_arguments(names: str, *arguments: Any) -> tuple[xr.DataArray, ...]:
     """Return the arguments as DataArrays of one shape; axes without names are called from the last one on."""
-    values = [n, s, mu, sigma]
+    values = list(arguments)
     plain = [i for i, value in enumerate(values) if not isinstance(value, xr.DataArray)]
     try:
         same = np.broadcast_arrays(*(np.asarray(values[i], dtype=np.float64) for i in plain))
@@ -129,7 +129,7 @@ def _named(n: Any, s: Any, mu: Any, sigma: Any) -> tuple[xr.DataArray, ...]:
             values[i] = xr.DataArray(value, dims=dims)
         return xr.broadcast(*xr.align(*(value.astype(np.float64) for value in values), join="exact"))
     except ValueError as error:
-        raise InputError(f"n, s, mu and sigma do not fit together: {error}") from error
+        raise InputError(f"{names} do not fit together: {error}") from error
 
 
 def _quadrature(values: tuple[np.ndarray, ...]) -> tuple[np.ndarray, np.ndarray]:
@@ -215,18 +215,19 @@ def stability_boundary(n: ArrayLike, *, xi: ArrayLike, sigma: ArrayLike = 1.0, m
     """
     check_gamma(n, 0.0, s_outside="error")
     faults = Faults()
-    _positive_deviations(faults, sigma)
+    positive_deviations(faults, sigma)
     faults.real_array("xi", xi, finite=True)
     if not (is_number(margin) and -np.inf < margin < 1):
         faults.add("margin", margin, "give a number below 1, such as 0.013")
     faults.raise_if_any()
-    result = xr.apply_ufunc(_boundary, n, xi, sigma, kwargs={"margin": float(margin)})
+    result = xr.apply_ufunc(boundary_saturation, n, xi, sigma, kwargs={"margin": float(margin)})
     if isinstance(result, xr.DataArray):
         result = result.rename(None).assign_attrs(long_name="saturation at the boundary", units="1")
     return result
 
 
-def _boundary(n: Any, xi: Any, sigma: Any, *, margin: float) -> Any:
+def boundary_saturation(n: Any, xi: Any, sigma: Any, *, margin: float) -> Any:
+    """Return the saturation at the boundary, NaN where none is."""
     n, xi, sigma = (np.asarray(value, dtype=np.float64) for value in (n, xi, sigma))
     # p and 1 - p, neither by a difference
     p, q = gamma_activation(xi, n, 1.0), gamma_activation(-xi, n, 1.0)
@@ -236,7 +237,8 @@ def _boundary(n: Any, xi: Any, sigma: Any, *, margin: float) -> Any:
     return np.where(np.isfinite(s), s, np.nan)[()]
 
 
-def _positive_deviations(faults: Faults, sigma: Any) -> None:
+def positive_deviations(faults: Faults, sigma: Any) -> None:
+    """Check standard deviations."""
     deviations = faults.real_array("sigma", sigma, finite=True)
     if not (deviations > 0).all():
         faults.add("sigma", float(deviations[~(deviations > 0)][0]), "give positive standard deviations")

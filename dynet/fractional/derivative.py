@@ -9,6 +9,7 @@ import xarray as xr
 from array_api_compat import device, to_device
 
 from dynet._validate import Faults, is_number
+from dynet.errors import InputError
 from dynet.fractional.series import spacing, time_axis
 from dynet.kernels.fractional import causal_derivative, fourier_derivative
 from dynet.kernels.namespace import as_array, namespace, to_numpy
@@ -101,7 +102,11 @@ def fractional_derivative(
             result = _derive(values, orders, step)
         xp = namespace(result)
         if not bool(xp.all(xp.isfinite(result))):
-            faults.add("order", order, f"the derivative is beyond the range of {result.dtype}")
+            # what is not finite in a signal spreads over all of its derivative: one pass checks both
+            if isinstance(values, np.ndarray):
+                faults.real_array("x", values, finite=True)
+            if not len(faults):
+                faults.add("order", order, f"the derivative is beyond the range of {result.dtype}")
             faults.raise_if_any()
         return result
 
@@ -171,6 +176,8 @@ def _of_named(
             input_core_dims=[[dim], []],
             output_core_dims=[[dim]],
         )
+    except InputError:
+        raise
     except ValueError as error:  # labels or sizes that do not fit
         faults.add("order", order, f"it does not fit x: {error}")
         faults.raise_if_any()
@@ -182,9 +189,9 @@ def _of_named(
 
 
 def _real_signal(faults: Faults, x: Array) -> Array:
-    """Return a signal as floats; note a fault if it is not real, finite and long enough."""
+    """Return a signal as floats; note a fault if it is not real and long enough, or a tensor not finite."""
     if isinstance(x, np.ndarray):
-        x = faults.real_array("x", x, finite=True)
+        x = faults.real_array("x", x)
     else:
         xp = namespace(x)
         if xp.isdtype(x.dtype, "complex floating"):

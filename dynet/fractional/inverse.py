@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from dynet.fractional.forward import node_count, unit_of_time
 from dynet.fractional.profile import Profile, interval, minimum, nodes, series, two_regressors
 from dynet.fractional.records import Fit, Records, limit_ratio
+from dynet.fractional.templates import node_count, unit_of_time
 from dynet.kernels.fractional import causal_derivative
 
 _N_FREE = 3

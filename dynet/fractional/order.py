@@ -23,6 +23,8 @@ __all__ = ["fractional_order"]
 REFERENCES = "Geadah et al. (2024) doi:10.1371/journal.pcbi.1012567; Lundstrom et al. (2008) doi:10.1038/nn.2212"
 #: Fewer samples than this leave no degrees of freedom worth a fit.
 _FEWEST = 8
+#: What varies by less, relative to its size, is constant.
+_ROUNDING = 8 * np.finfo(np.float64).eps
 _DESCRIPTIONS = {
     "forward": "least squares of gain * D^order stimulus + offset, causal; interval by profile likelihood",
     "inverse": "least squares of the response filtered back against the stimulus, causal; interval by profile",
@@ -158,12 +160,15 @@ def fractional_order(
     faults.raise_if_any()
     result = _Estimates(values.shape[0])
     for part, members in parts:
-        varies = np.ptp(values[members, part], axis=-1) > 0
+        kept = values[:, part] if members.size == len(values) else values[members, part]
+        highest, lowest = kept.max(axis=-1), kept.min(axis=-1)
+        varies = highest - lowest > _ROUNDING * np.maximum(np.abs(highest), np.abs(lowest))
         result.message[members[~varies]] = "constant response: its order is not defined"
         members = members[varies]
         if members.size == 0:
             continue
-        records = Records(values[members], drive if len(drive) == 1 else drive[members], step, part)
+        chosen = slice(None) if members.size == len(values) else members
+        records = Records(values[chosen], drive if len(drive) == 1 else drive[chosen], step, part)
         held = Held(gain, offset)
         if method == "forward":
             fit = fit_forward(records, *span, held, level)
@@ -202,7 +207,7 @@ class _Estimates:
 
     def store(self, members: np.ndarray, fit: Fit, span: tuple[float, float], delta_aic: np.ndarray) -> None:
         """Keep what a fit of some units gave."""
-        squares = np.einsum("ut,ut->u", fit.residual, fit.residual)
+        squares = fit.squares
         products = np.einsum("ut,ut->u", fit.residual[:, 1:], fit.residual[:, :-1])
         found = {
             "order": fit.order,
@@ -220,14 +225,16 @@ class _Estimates:
 
 def _delta_aic(records: Records, fit: Fit, held: Held) -> np.ndarray:
     """Return the criterion of the alternatives (unit, model) less that of the fractional model."""
-    y = records.response[:, records.window]
-    n, varying = y.shape[-1], centred(records, held)[0]
+    given = centred(records, held)
+    n = given.y.shape[-1]
     # what rounding leaves of sums of products of the part that varies, and of samples far from zero
-    scale = np.einsum("ut,ut->u", varying, varying) + np.finfo(np.float64).eps * np.einsum("ut,ut->u", y, y)
-    own = information(np.einsum("ut,ut->u", fit.residual, fit.residual), n, fit.n_free, scale)
+    raw = np.einsum("ut,ut->u", records.deviations, records.deviations) if held != Held() else given.yy[:, 0]
+    raw = raw + n * records.means[:, 0] ** 2
+    scale = given.yy[:, 0] + np.finfo(np.float64).eps * raw
+    own = information(fit.squares, n, fit.n_free, scale)
     others = [
         information(squares, n, n_free, scale)
-        for squares, n_free in (exponential_squares(records, held), constant_squares(records, held))
+        for squares, n_free in (exponential_squares(given), constant_squares(given))
     ]
     return np.stack([other - own for other in others], axis=-1)
 

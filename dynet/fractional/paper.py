@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from scipy import fft
 
-from dynet.fractional.forward import node_count
 from dynet.fractional.profile import Profile, interval, minimum, nodes, positive, series
 from dynet.fractional.records import Fit, Records, limit_ratio
+from dynet.fractional.templates import node_count
 from dynet.kernels.fractional import fourier_derivative
 
 _N_FREE = 1

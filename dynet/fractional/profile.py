@@ -12,12 +12,12 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import fft
 
-_GRID = 401
+_GRID = 201
 #: Half widths of the parabolas that refine a minimum, relative to the spacing of the grid.
-_PARABOLAS = (1.0, 0.3, 0.05)
+PARABOLAS = (1.0, 0.1, 0.02)
 _SECANTS = 14
-#: Relative distance of the sum of squares from its limit at which the end of an interval is found.
-_AT_THE_LIMIT = 1e-8
+#: Distance from its end, relative to the half width, at which the end of an interval is found.
+_AT_THE_LIMIT = 1e-6
 #: A regressor that is smaller than this, relative to what was taken off it, is rounding.
 _DEGENERATE = 1e-10
 
@@ -34,26 +34,46 @@ class Profile:
     upper: float
     series: tuple[np.ndarray, ...]
     combine: Callable[..., np.ndarray]
+    n_points: int = _GRID
 
     def on(self, values: np.ndarray) -> np.ndarray:
         """Return the sums of squares (unit, value) at values (value,) that all units share."""
         basis = self._basis(values)
-        return self.combine(values[None], *[c @ basis.T for c in self.series])
+        return self.combine(values[None], *[c @ basis for c in self.series])
 
     def at(self, values: np.ndarray) -> np.ndarray:
-        """Return the sum of squares (unit,) at a value (unit,) for each unit."""
+        """Return the sums of squares (..., unit) at values (..., unit) for each unit."""
+        return self.combine(values[..., None], *[x[..., None] for x in self.sums_at(values)])[..., 0]
+
+    def sums_at(self, values: np.ndarray) -> list[np.ndarray]:
+        """Return what the series are (..., unit) at values (..., unit) for each unit."""
         basis = self._basis(values)
-        sums = [np.sum(c * basis, axis=-1, keepdims=True) for c in self.series]
-        return self.combine(values[:, None], *sums)[:, 0]
+        return [
+            np.einsum("uj,j...u->...u", c, basis) if len(c) > 1 else np.tensordot(c[0], basis, 1) for c in self.series
+        ]
 
     def _basis(self, values: np.ndarray) -> np.ndarray:
-        angle = np.arccos(np.clip((2 * values - self.lower - self.upper) / (self.upper - self.lower), -1, 1))
-        basis: np.ndarray = np.cos(angle[:, None] * np.arange(self.series[0].shape[-1]))
-        return basis
+        return chebyshev(values, self.lower, self.upper, self.series[0].shape[-1])
 
     def grid(self) -> np.ndarray:
         """Return the values at which minima are looked for."""
-        return np.linspace(self.lower, self.upper, _GRID)
+        return np.linspace(self.lower, self.upper, self.n_points)
+
+
+def chebyshev(values: np.ndarray, lower: float, upper: float, count: int) -> np.ndarray:
+    """Return the first Chebyshev polynomials of an interval (count, ...) at values (...)."""
+    x = np.clip((2 * values - lower - upper) / (upper - lower), -1, 1)
+    polynomials = np.empty((count, *x.shape))
+    polynomials[0] = 1.0
+    polynomials[1:2] = x
+    k = 1
+    while k < count - 1:
+        # T_(k + j) = 2 T_k T_j - T_(k - j)
+        j = min(k, count - 1 - k)
+        np.multiply(2 * polynomials[k], polynomials[1 : j + 1], out=polynomials[k + 1 : k + j + 1])
+        polynomials[k + 1 : k + j + 1] -= polynomials[k - j : k][::-1]
+        k += j
+    return polynomials
 
 
 def nodes(lower: float, upper: float, count: int) -> np.ndarray:
@@ -63,22 +83,26 @@ def nodes(lower: float, upper: float, count: int) -> np.ndarray:
 
 def series(values: np.ndarray) -> np.ndarray:
     """Return the Chebyshev coefficients (..., node) of values at the points of `nodes`."""
-    coefficients: np.ndarray = fft.dct(values, type=2, axis=-1) / values.shape[-1]
+    coefficients = fft.dct(values, type=2, axis=-1) / values.shape[-1]
     coefficients[..., 0] /= 2
-    return coefficients
+    # units next to each other in memory, as sums over nodes read them
+    return np.asfortranarray(coefficients)
 
 
-def minimum(profile: Profile) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return where each unit has its least sum of squares, the values on the grid, and whether it lies at an end."""
+def minimum(profile: Profile, widths: tuple[float, ...] = PARABOLAS) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return where each unit has its least sum of squares, the values on the grid, and whether it lies at an end.
+
+    ``widths`` are half widths of the parabolas that refine it, relative to the spacing of the grid.
+    """
     grid = profile.grid()
     values = profile.on(grid)
     index = values.argmin(axis=-1)
     at_end = (index == 0) | (index == grid.size - 1)
     best = grid[index]
-    for width in _PARABOLAS:
+    for width in widths:
         h = width * (grid[1] - grid[0])
         middle = np.clip(best, profile.lower + h, profile.upper - h)
-        below, here, above = (profile.at(middle + shift) for shift in (-h, 0.0, h))
+        below, here, above = profile.at(middle + h * np.array([[-1.0], [0.0], [1.0]]))
         curvature = below - 2 * here + above
         step = np.divide(below - above, 2 * curvature, out=np.zeros_like(best), where=curvature > 0)
         best = np.where(at_end, best, middle + h * np.clip(step, -1, 1))
@@ -92,40 +116,59 @@ def interval(profile: Profile, best: np.ndarray, values: np.ndarray, ratio: floa
     """
     grid = profile.grid()
     least = np.minimum(profile.at(best), values.min(axis=-1))
-    limit = ratio * least
-    inside = values <= limit[:, None]
-    ends = np.empty((best.size, 2))
-    for side, order in ((0, 1), (1, -1)):
-        points = grid[::order]
-        first = inside[:, ::order].argmax(axis=-1)
-        some = inside.any(axis=-1)
-        # narrower than the grid: from the best value outwards
-        inner = np.where(some, order * np.minimum(order * points[first], order * best), best)
-        steps = np.searchsorted(grid, inner, side="left" if side == 0 else "right")
-        outer = grid[np.clip(steps - 1 if side == 0 else steps, 0, grid.size - 1)]
-        beyond = (inner <= profile.lower) if side == 0 else (inner >= profile.upper)
-        crossing = order * np.minimum(order * _crossing(profile, outer, inner, limit), order * best)
-        ends[:, side] = np.where(beyond, -order * np.inf, crossing)
-    return ends
+    inside = values <= ratio * least[:, None]
+    some, units = inside.any(axis=-1), np.arange(best.size)
+    first, last = inside.argmax(axis=-1), grid.size - 1 - inside[:, ::-1].argmax(axis=-1)
+    # narrower than the grid: from the best value outwards
+    inner = np.stack([
+        np.where(some, np.minimum(grid[first], best), best),
+        np.where(some, np.maximum(grid[last], best), best),
+    ])  # fmt: skip
+    index = np.stack([
+        np.maximum(np.searchsorted(grid, inner[0], side="left") - 1, 0),
+        np.minimum(np.searchsorted(grid, inner[1], side="right"), grid.size - 1),
+    ])  # fmt: skip
+    outer = grid[index]
+    within = np.where(inner == best, least, np.stack([values[units, first], values[units, last]]))
+    ends = _crossing(profile, (outer, values[units, index]), (inner, within), least, ratio)
+    ends = np.stack([np.minimum(ends[0], best), np.maximum(ends[1], best)])
+    beyond = np.stack([inner[0] <= profile.lower, inner[1] >= profile.upper])
+    return np.where(beyond, np.array([[-np.inf], [np.inf]]), ends).T
 
 
-def _crossing(profile: Profile, outer: np.ndarray, inner: np.ndarray, limit: np.ndarray) -> np.ndarray:
-    """Return where the sum of squares falls to its limit between two points (Illinois method)."""
-    a, b, middle = outer, inner, inner
-    height_a, height_b = (np.log(profile.at(x) / limit) for x in (a, b))
+def _crossing(
+    profile: Profile,
+    outer: tuple[np.ndarray, np.ndarray],
+    inner: tuple[np.ndarray, np.ndarray],
+    least: np.ndarray,
+    ratio: float,
+) -> np.ndarray:
+    """Return where the sum of squares falls to ``ratio`` times the least between two points (Illinois method).
+
+    Both are points with their sums of squares, (side, unit).
+    """
+
+    def height(squares: np.ndarray) -> np.ndarray:
+        # a root, so that it is straight where the sum of squares is a parabola
+        above: np.ndarray = np.sqrt(np.maximum(squares / least - 1, 0) / (ratio - 1)) - 1
+        return above
+
+    (a, squares_a), (b, squares_b) = outer, inner
+    middle = b
+    height_a, height_b = height(squares_a), height(squares_b)
     moved_a = np.zeros(a.shape, dtype=bool)
     for number in range(_SECANTS):
         change = height_a - height_b
         share = np.divide(height_a, change, out=np.full_like(a, 0.5), where=change > 0)
         middle = a + np.clip(share, 0.0, 1.0) * (b - a)
-        height = np.log(profile.at(middle) / limit)
-        if np.abs(height).max(initial=0.0) < _AT_THE_LIMIT:
+        here = height(profile.at(middle))
+        if np.abs(here).max(initial=0.0) < _AT_THE_LIMIT:
             break
-        above = height > 0
+        above = here > 0
         # an end that stays twice counts half, or it would stay for ever
         again = (above == moved_a) & (number > 0)
-        height_a = np.where(above, height, np.where(again, height_a / 2, height_a))
-        height_b = np.where(above, np.where(again, height_b / 2, height_b), height)
+        height_a = np.where(above, here, np.where(again, height_a / 2, height_a))
+        height_b = np.where(above, np.where(again, height_b / 2, height_b), here)
         a, b, moved_a = np.where(above, middle, a), np.where(above, b, middle), above
     return middle
 

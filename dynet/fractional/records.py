@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
-from scipy import stats
+from scipy import fft, stats
+
+from dynet.kernels.fractional import padded_length
 
 
 @dataclass(frozen=True)
@@ -21,6 +23,22 @@ class Records:
     dt: float
     window: slice
 
+    @cached_property
+    def means(self) -> np.ndarray:
+        """The means (unit, 1) of the responses over the window."""
+        return self.response[:, self.window].mean(axis=-1, keepdims=True)
+
+    @cached_property
+    def deviations(self) -> np.ndarray:
+        """The responses (unit, time) in the window, less their means."""
+        return self.response[:, self.window] - self.means
+
+    @cached_property
+    def spectrum(self) -> np.ndarray:
+        """The transform (unit or 1, frequency) of the stimulus, long enough that lags do not wrap around."""
+        transformed: np.ndarray = fft.rfft(self.stimulus, n=padded_length(self.stimulus.shape[-1]))
+        return transformed
+
 
 @dataclass(frozen=True)
 class Fit:
@@ -34,18 +52,11 @@ class Fit:
     at_end: np.ndarray
     n_free: int
 
-
-def products(
-    y: np.ndarray, s: np.ndarray, templates: Iterator[np.ndarray]
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return the products of y (unit, time), s and templates (unit or 1, time): yt, tt and st, each (unit, node)."""
-    if s.shape[0] == 1:
-        rows = np.concatenate(list(templates))
-        return y @ rows.T, np.einsum("jt,jt->j", rows, rows)[None], s @ rows.T
-    # a node at a time: templates of all nodes and units would not fit into memory
-    sums = [[np.einsum("ut,ut->u", x, t) for x in (y, t, s)] for t in templates]
-    yt, tt, st = np.array(sums).transpose(1, 2, 0)
-    return yt, tt, st
+    @cached_property
+    def squares(self) -> np.ndarray:
+        """The sum of squares (unit,) that is left."""
+        total: np.ndarray = np.einsum("ut,ut->u", self.residual, self.residual)
+        return total
 
 
 def limit_ratio(level: float, n: int, n_free: int) -> float:

@@ -65,7 +65,7 @@ def named_series(faults: Faults, name: str, x: Any, dim: str, axis: int | None) 
     if x.sizes[dim] == 0:
         faults.add(name, x.values, "there are no samples")
     values = faults.real_array(name, x.values, finite=True)
-    return x.copy(data=values.astype(np.float64)) if values.shape == x.shape else x
+    return x.copy(data=values.astype(np.float64, copy=False)) if values.shape == x.shape else x
 
 
 def unnamed_stimulus(faults: Faults, stimulus: Any, r: xr.DataArray, dim: str) -> xr.DataArray:

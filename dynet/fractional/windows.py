@@ -20,7 +20,7 @@ def windows(
     if isinstance(window, str) and window in ("auto", "onset", "all"):
         stop = np.full(U, T)
         if window != "all":
-            ends = np.array([end_of_step(row) for row in stimulus])
+            ends = end_of_step(stimulus)
             if window == "onset" and (ends < 0).any():
                 faults.add("window", window, "the stimulus is no step up or down and back: give (start, stop) in time")
                 return []
@@ -38,21 +38,27 @@ def windows(
     return []
 
 
-def end_of_step(stimulus: np.ndarray) -> int:
-    """Return the sample at which a step (time,) goes back to where it came from, T if it stays, -1 if it is none."""
-    changes = np.flatnonzero(np.diff(stimulus)) + 1
-    if changes.size == 2:
-        return int(changes[1]) if stimulus[changes[1]] == stimulus[0] else -1
+def end_of_step(stimulus: np.ndarray) -> np.ndarray:
+    """Return the sample at which steps (unit, time) go back to where they came from.
+
+    It is the length of the record for those that stay, and -1 for what is no step.
+    """
+    n_times = stimulus.shape[-1]
+    changes = stimulus[:, 1:] != stimulus[:, :-1]
+    count = np.count_nonzero(changes, axis=-1)
+    ends = np.where(count <= 1, n_times, -1)
+    last = n_times - 1 - changes[:, ::-1].argmax(axis=-1)
+    goes_back = np.take_along_axis(stimulus, last[:, None], axis=-1)[:, 0] == stimulus[:, 0]
     # on from the first sample: a fall to zero is its end
-    if changes.size == 1 and stimulus[-1] == 0:
-        return int(changes[0])
-    return stimulus.size if changes.size <= 1 else -1
+    falls = (count == 1) & (stimulus[:, -1] == 0)
+    ended: np.ndarray = np.where(((count == 2) & goes_back) | falls, last, ends)
+    return ended
 
 
 def is_cut_off(response: np.ndarray, ends: np.ndarray) -> np.ndarray:
     """Return which responses (unit, time) lie at their lowest value right after their step has ended (unit,)."""
     T = response.shape[-1]
-    after = ends[:, None] + np.arange(_CUT_OFF)
-    values = np.take_along_axis(response, np.minimum(after, T - 1), axis=-1)
-    cut: np.ndarray = (after[:, -1] < T) & (values == response.min(axis=-1, keepdims=True)).all(axis=-1)
+    cut = ends + _CUT_OFF <= T
+    rows, after = response[cut], ends[cut, None] + np.arange(_CUT_OFF)
+    cut[cut] = (np.take_along_axis(rows, after, axis=-1) == rows.min(axis=-1, keepdims=True)).all(axis=-1)
     return cut

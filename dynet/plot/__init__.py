@@ -7,6 +7,9 @@ __getattr__, __dir__, __all__ = _lazy.attach(
     submod_attrs={
         "activations": ["activation", "jacobian_map"],
         "adaptation": ["gain_scaling"],
+        "boundary": ["stability_boundary"],
+        "controller": ["controller"],
+        "responses": ["response_curve", "response_distribution"],
         "complex_plane": ["eigenvalues", "pseudospectrum"],
         "fractional": ["fractional_order"],
         "orbits": ["cycle", "fixed_points", "multipliers", "phase_portrait"],

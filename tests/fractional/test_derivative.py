@@ -113,6 +113,44 @@ def test_unit_of_time(a, seed, dt, method):
 
 
 @given(order_values, seeds)
+def test_identity_and_derivative(a, seed):
+    """D^a is the identity at 0, and one more order is one more difference or derivative."""
+    x = signal(seed)
+    np.testing.assert_allclose(fractional_derivative(x, 0.0), x, atol=1e-13)
+    np.testing.assert_allclose(fractional_derivative(x, 0.0, method="fourier"), x, atol=1e-13)
+    one = fractional_derivative(x, a)
+    np.testing.assert_allclose(fractional_derivative(x, a + 1), np.diff(one, prepend=0), atol=1e-11 * np.abs(one).max())
+    smooth = band_limited(seed)
+    spectrum = 1j * np.arange(33) * 2 * np.pi / 64 * np.fft.rfft(fractional_derivative(smooth, a, method="fourier"))
+    slope = fractional_derivative(smooth, a + 1, method="fourier")
+    np.testing.assert_allclose(slope, np.fft.irfft(spectrum, 64), atol=1e-11 * np.abs(slope).max())
+
+
+@given(order_values, st.integers(1, 20), st.floats(0, 6))
+def test_gain_and_phase_of_sinusoids(a, cycles, phase):
+    w, t = 2 * np.pi * cycles / 64, np.arange(64)
+    found = fractional_derivative(np.sin(w * t + phase), a, method="fourier")
+    np.testing.assert_allclose(found, w**a * np.sin(w * t + phase + a * np.pi / 2), atol=1e-12 * max(1, w**a) * 10)
+
+
+@given(st.floats(-1.5, 0.95), st.integers(0, 40), st.floats(0.1, 10))
+def test_step_response_of_any_order(a, onset, height):
+    k = np.arange(100.0 - onset)
+    expected = height * special.rgamma(1 - a) * np.exp(special.gammaln(k + 1 - a) - special.gammaln(k + 1))
+    found = fractional_derivative(height * (np.arange(100) >= onset), a)
+    np.testing.assert_allclose(found[onset:], expected, atol=1e-12 * np.abs(expected).max())
+
+
+@given(st.lists(order_values, min_size=2, max_size=4), seeds, st.sampled_from(["causal", "fourier"]), st.integers(0, 2))
+def test_batch_is_a_loop_on_any_axis(orders, seed, method, axis):
+    x = np.random.default_rng(seed).standard_normal((len(orders), 3, 32))
+    expected = np.array([[fractional_derivative(row, a, method=method) for row in x[i]] for i, a in enumerate(orders)])
+    each = np.array(orders)[:, None]
+    found = fractional_derivative(np.moveaxis(x, -1, axis), each, axis=axis, method=method)
+    np.testing.assert_allclose(np.moveaxis(found, axis, -1), expected, atol=1e-12 * np.abs(expected).max())
+
+
+@given(order_values, seeds)
 def test_adjoint_is_time_reversed_and_parseval(a, seed):
     x, y = band_limited(seed), band_limited(seed + 1)
     Dx = fractional_derivative(x, a, method="fourier")
@@ -215,6 +253,8 @@ def test_tensors_with_gradients(method):
         (np.ones(5), torch.tensor(0.1), {}, "tensor"),
         (torch.tensor([1.0, torch.inf]), 0.1, {}, "not finite"),
         (xr.DataArray(np.ones(5), dims="t"), 0.1, {}, "dimensions t"),
+        (xr.DataArray([1.0, np.nan], dims="time"), 0.1, {}, r"^x=nan: entry \(1,\) is not finite$"),
+        (np.array([[1.0, 2.0], [np.inf, 1.0]]), 0.1, {"axis": 1, "method": "fourier"}, r"^x=inf: entry \(1, 0\)"),
         (xr.DataArray(np.ones(3), dims="time", coords={"time": [0, 1, 3]}), 0.1, {}, "equally far apart"),
         (xr.DataArray(np.ones(3), dims="time", coords={"time": [0, 1, 2]}), 0.1, {"dt": 0.5}, "steps of 1"),
         (xr.DataArray(np.ones(3), dims="time"), [0.1, 0.2], {}, "DataArray"),
