@@ -4,12 +4,14 @@ Weights may be numpy arrays or torch tensors; a list of weights stacks layers. A
 states, and their Jacobians are operators.
 """
 
+from dynet.systems.coupled_oscillators import cornn
 from dynet.systems.deep_networks import feedforward
 from dynet.systems.elman_networks import gamma_rnn, rate_network, relu_rnn, tanh_rnn
 from dynet.systems.gated_networks import gru, gru_flow, lstm
 from dynet.systems.random_networks import random_tanh, rotation_rnn
 
 __all__ = [
+    "cornn",
     "feedforward",
     "gamma_rnn",
     "gru",
