@@ -8,6 +8,7 @@ __getattr__, __dir__, __all__ = _lazy.attach(
         "adaptation": ["gain_scaling"],
         "complex_plane": ["eigenvalues", "pseudospectrum"],
         "fractional": ["fractional_order"],
+        "losses": ["loss_curves"],
         "orbits": ["cycle", "fixed_points", "multipliers", "phase_portrait"],
         "propagation": ["gradient_norms", "singular_values"],
         "running": ["convergence"],
