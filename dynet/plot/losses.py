@@ -94,6 +94,6 @@ def _curve(ax: Axes, curve: xr.DataArray, label: str, shade: str, style: str) ->
     values = curve.transpose("repeat", "epoch").values
     known = values[np.isfinite(values).any(axis=1)]  # repeats that failed altogether
     ax.plot(epochs, known.T, style, color=shade, linewidth=0.5, alpha=0.5)
-    ax.fill_between(epochs, known.min(axis=0), known.max(axis=0), color=shade, alpha=0.12, linewidth=0)
-    ax.plot(epochs, np.median(known, axis=0), style, color=shade, linewidth=1.8, label=label or None)
+    ax.fill_between(epochs, np.nanmin(known, axis=0), np.nanmax(known, axis=0), color=shade, alpha=0.12, linewidth=0)
+    ax.plot(epochs, np.nanmedian(known, axis=0), style, color=shade, linewidth=1.8, label=label or None)
     return known
