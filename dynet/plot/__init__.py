@@ -12,6 +12,7 @@ __getattr__, __dir__, __all__ = _lazy.attach(
         "responses": ["response_curve", "response_distribution"],
         "complex_plane": ["eigenvalues", "pseudospectrum"],
         "fractional": ["fractional_order"],
+        "losses": ["loss_curves"],
         "orbits": ["cycle", "fixed_points", "multipliers", "phase_portrait"],
         "propagation": ["gradient_norms", "singular_values"],
         "running": ["convergence"],

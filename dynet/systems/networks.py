@@ -5,6 +5,7 @@ states, and their Jacobians are operators.
 """
 
 from dynet.systems.adaptive_networks import adaptive_rnn, frozen_controllers, isolated, with_drive
+from dynet.systems.coupled_oscillators import cornn
 from dynet.systems.deep_networks import feedforward
 from dynet.systems.elman_networks import gamma_rnn, rate_network, relu_rnn, tanh_rnn
 from dynet.systems.gated_networks import gru, gru_flow, lstm
@@ -12,6 +13,7 @@ from dynet.systems.random_networks import random_tanh, rotation_rnn
 
 __all__ = [
     "adaptive_rnn",
+    "cornn",
     "feedforward",
     "frozen_controllers",
     "gamma_rnn",

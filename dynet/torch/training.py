@@ -1,110 +1,150 @@
-"""A small training loop for tasks that end in a class."""
+"""One plain training loop, that a killed process continues bit by bit."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+import xarray as xr
 from torch import nn
 
-from dynet.systems.map import Map
-from dynet.torch.adapter import from_module
+from dynet._progress import progress_bar
+from dynet.torch.training_run import TrainingRun
+from dynet.torch.training_settings import Settings, check_training
+from dynet.typing import Rng
 
-__all__ = ["SequenceClassifier", "accuracy", "train_classifier"]
-
-
-class SequenceClassifier(nn.Module):
-    """An LSTM that reads a sequence and names its class after the last step.
-
-    Parameters
-    ----------
-    n_channels, n_units, n_classes : int
-        Sizes of input, state and output.
-    seed : int, default 0
-        Seed of the initial weights; torch's own random state is left as it was.
-    """
-
-    def __init__(self, n_channels: int, n_units: int, n_classes: int, *, seed: int = 0) -> None:
-        super().__init__()
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            self.lstm = nn.LSTM(n_channels, n_units, batch_first=True)
-            self.head = nn.Linear(n_units, n_classes)
-
-    def system(self) -> Map:
-        """Return the LSTM as a system in double precision, driven by inputs (..., time, channel)."""
-        return from_module(self, submodule="lstm", dtype=torch.float64)
-
-    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
-        """Return class scores (sequence, class) of inputs (sequence, time, channel)."""
-        outputs, _ = self.lstm(inputs)
-        scores: torch.Tensor = self.head(outputs[:, -1, :])
-        return scores
+__all__ = ["train"]
 
 
-def train_classifier(
+def train(
     model: nn.Module,
     task: Any,
     *,
     n_epochs: int,
     batch_size: int = 64,
-    learning_rate: float = 0.01,
-    rng: np.random.Generator,
-    after_epoch: Callable[[int, float], None] | None = None,
-) -> None:
-    """Train ``model`` on the classes of ``task`` with Adam, a one-cycle rate and clipped gradients.
+    learning_rate: float = 1e-3,
+    optimizer: str | Callable[..., torch.optim.Optimizer] = "adam",
+    schedule: str | Callable[[torch.optim.Optimizer, int], Any] = "constant",
+    clip: float | None = 1.0,
+    patience: int | None = None,
+    monitor: Any = None,
+    after_epoch: Callable[[dict[str, Any]], None] | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
+    n_threads: int | None = None,
+    rng: Rng = None,
+    progress: bool = False,
+) -> xr.Dataset:
+    """Train a model on a task, and return what happened epoch by epoch.
 
     Parameters
     ----------
     model : torch.nn.Module
-        Maps inputs (sequence, time, channel) to class scores; changed in place.
+        Maps inputs (sequence, time, channel), or tokens (sequence, time), to what the task's loss takes. Changed in
+        place, on the device where it is.
     task : object
-        Has ``batches(size, rng)`` that yields (inputs, labels) as numpy arrays, and ``train``.
-    n_epochs, batch_size : int
-        Length of the training and of a batch.
-    learning_rate : float
-        Highest rate of the cycle.
-    rng : Generator
-        Order of the batches.
+        One of `dynet.tasks`, or anything with ``batches(split, batch_size, rng)``, ``loss`` and ``metric``.
+    n_epochs : int
+        Passes over the training split.
+    batch_size : int, default 64
+        Sequences of a batch.
+    learning_rate : float, default 1e-3
+        Rate; the highest one, if the schedule changes it.
+    optimizer : {"adam", "rmsprop", "sgd"} or callable, default "adam"
+        Or ``optimizer(parameters, lr=learning_rate)``.
+    schedule : {"constant", "one_cycle", "cosine"} or callable, default "constant"
+        How the rate goes, batch by batch; or ``schedule(optimizer, n_batches)``, with the number of batches of the
+        whole training, that returns one of torch's schedulers.
+    clip : float or None, default 1.0
+        Largest norm of the whole gradient.
+    patience : int, optional
+        Stop when the loss on the validation split has not fallen for so many epochs; the model then gets the weights of
+        its best epoch back, also where it reaches ``n_epochs``.
+    monitor : LyapunovMonitor, optional
+        Its `step` is called after each epoch, with the losses.
     after_epoch : callable, optional
-        Called with the number of the epoch (from 1) and its mean loss.
+        Called with the row of each epoch, a dict; it may read the model.
+    checkpoint : str or path, optional
+        File that is written after every epoch and every 30 seconds. If it is there the training goes on from it, with
+        bit-identical losses; one of another training is refused.
+    n_threads : int, optional
+        Threads of torch meanwhile; steps of small networks gain nothing from more than one.
+    rng : Generator or int, optional
+        Order of the batches and all that torch draws (dropout); None means ``default_rng(0)``. torch's own random state
+        is left as it was.
+    progress : bool, default False
+        Show a progress bar.
+
+    Returns
+    -------
+    Dataset
+        ``loss(epoch)``, ``validation_loss(epoch)``, ``metric(epoch)`` (NaN if there is no validation split),
+        ``learning_rate(epoch)``, ``gradient_norm(epoch, parameter)`` before clipping, ``duration(epoch)`` in seconds.
+        Epochs count from 1. ``attrs["stopped"]`` says what ended it, ``attrs["best_epoch"]`` where the validation loss
+        was lowest.
+
+    Raises
+    ------
+    InputError
+        If an argument cannot be used, or the checkpoint is damaged or of another training.
+    DivergenceError
+        If loss or gradient stop being finite. The model keeps the weights of before, the checkpoint stays the last
+        good one.
+
+    See Also
+    --------
+    LyapunovMonitor : Exponents, epoch by epoch.
+    dynet.tasks : Tasks.
+
+    Examples
+    --------
+    >>> from dynet.tasks import SequentialImages
+    >>> from dynet.torch import SequenceModel, train
+    >>> task = SequentialImages("digits")
+    >>> model = SequenceModel("gru", task.n_channels, 16, task.n_outputs, rng=0)
+    >>> ds = train(model, task, n_epochs=2, learning_rate=0.01)
+    >>> bool(ds.loss[1] < ds.loss[0])
+    True
     """
-    optimizer = torch.optim.Adam(model.parameters(), lr=learning_rate)
-    n_batches = -(-len(task.train.labels) // batch_size)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, learning_rate, total_steps=n_epochs * n_batches)
-    model.train()
-    with _one_thread():
-        for epoch in range(1, n_epochs + 1):
-            losses = []
-            for inputs, labels in task.batches(batch_size, rng):
-                loss = nn.functional.cross_entropy(model(torch.from_numpy(inputs)), torch.from_numpy(labels))
-                optimizer.zero_grad()
-                loss.backward()
-                nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-                optimizer.step()
-                schedule.step()
-                losses.append(float(loss.detach()))
-            if after_epoch is not None:
-                after_epoch(epoch, float(np.mean(losses)))
-    model.eval()
+    settings = Settings(n_epochs, batch_size, learning_rate, optimizer, schedule, clip, patience)
+    check_training(model, task, settings, n_threads, checkpoint)
+    generator = np.random.default_rng(0 if rng is None else rng)
+    with _threads(n_threads), _own_randomness(model, generator):
+        run = TrainingRun(model, task, settings, generator, None if checkpoint is None else Path(checkpoint))
+        with progress_bar(n_epochs, "training", progress, unit="epoch") as bar:
+            bar.update(len(run.rows))
+            while run.goes_on():
+                row = run.epoch()
+                bar.update(1)
+                bar.set_postfix({name: f"{row[name]:.3g}" for name in ("loss", "validation_loss") if name in row})
+                if monitor is not None:
+                    scalars = ("loss", "validation_loss", "metric", "learning_rate")
+                    monitor.step(row["epoch"], **{name: row[name] for name in scalars if name in row})
+                if after_epoch is not None:
+                    after_epoch(row)
+                run.save()  # only now: a process that is killed before repeats the epoch and both calls
+        return run.finish()
 
 
 @contextmanager
-def _one_thread() -> Iterator[None]:
-    """Run torch on one thread: steps of small networks gain nothing from more, and stall on a busy machine."""
-    n_threads = torch.get_num_threads()
-    torch.set_num_threads(1)
+def _threads(n_threads: int | None) -> Iterator[None]:
+    """Run torch on so many threads."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(n_threads or before)
     try:
         yield
     finally:
-        torch.set_num_threads(n_threads)
+        torch.set_num_threads(before)
 
 
-def accuracy(model: nn.Module, inputs: np.ndarray, labels: np.ndarray) -> float:
-    """Return the share of sequences whose class ``model`` names rightly."""
-    with torch.no_grad():
-        named = model(torch.from_numpy(inputs)).argmax(dim=1).numpy()
-    return float((named == labels).mean())
+@contextmanager
+def _own_randomness(model: nn.Module, rng: np.random.Generator) -> Iterator[None]:
+    """Let torch draw from a stream that follows from ``rng``, and put its own state back at the end."""
+    devices = {p.device.index for p in model.parameters() if p.device.type == "cuda"}
+    with torch.random.fork_rng(devices=sorted(devices)):
+        torch.manual_seed(int(np.random.default_rng(rng.bit_generator.seed_seq.spawn(1)[0]).integers(2**63)))  # type: ignore[attr-defined]
+        yield

@@ -1,0 +1,62 @@
+"""Losses that tasks name, on torch tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import nn
+
+from dynet._validate import shown
+from dynet.errors import InputError
+
+__all__ = ["batch_loss", "loss_function", "to_tensors"]
+
+Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+
+
+def _cross_entropy(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """Return -log softmax of the target's class, of scores (..., class) and classes (...)."""
+    return nn.functional.cross_entropy(outputs.flatten(0, -2), targets.flatten(), reduction="none").view(targets.shape)
+
+
+def _squared_error(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """Return squared errors, mean over channels, of outputs and targets (..., channel)."""
+    return (outputs - targets).square().mean(dim=-1)
+
+
+#: Name of a loss -> loss of every target, unreduced.
+_LOSSES: dict[str, Loss] = {"cross_entropy": _cross_entropy, "mean_squared_error": _squared_error}
+
+
+def loss_function(loss: Any) -> Loss:
+    """Return the function (outputs, targets) -> loss of every target that a task names, or brings along."""
+    if callable(loss):
+        return loss
+    if isinstance(loss, str) and loss in _LOSSES:
+        return _LOSSES[loss]
+    raise InputError(
+        f"task.loss={shown(loss)}: give one of {', '.join(_LOSSES)}, or a function of (outputs, targets) that returns "
+        "a tensor"
+    )
+
+
+def to_tensors(
+    batch: tuple[Any, ...], device: torch.device, dtype: torch.dtype
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
+    """Return inputs, targets and weights of a batch of arrays; a batch without weights counts all its targets.
+
+    Numbers with a fraction take ``dtype``; whole ones are classes or tokens.
+    """
+    tensors = []
+    for array in batch:
+        tensor = torch.as_tensor(array)
+        tensors.append(tensor.to(device, dtype if tensor.is_floating_point() else torch.int64))
+    return tensors[0], tensors[1], tensors[2] if len(tensors) > 2 else None
+
+
+def batch_loss(loss: Loss, outputs: torch.Tensor, targets: torch.Tensor, weights: torch.Tensor | None) -> torch.Tensor:
+    """Return the mean loss of a batch, over targets of weight one if there are ``weights``."""
+    each = loss(outputs, targets)
+    return each.mean() if weights is None else (each * weights).sum() / weights.sum()
