@@ -18,7 +18,17 @@ from scipy.linalg.blas import get_blas_funcs
 from dynet.kernels.frame import EliminatedFrame
 from dynet.kernels.namespace import as_array, to_numpy
 from dynet.kernels.structure import Layout, MemoryParts, SumParts
-from dynet.kernels.structured import apart, factor, keys_of, run_memory, run_sum, scratch, unpack
+from dynet.kernels.structured import (
+    SumLayout,
+    apart,
+    factor,
+    keys_of,
+    run_memory,
+    run_sum,
+    scratch,
+    sum_layout,
+    unpack,
+)
 
 #: Below this ratio of its diagonal the Cholesky factor of L^T L is replaced by a Householder one.
 _CHOLESKY_SAFE = 1e-4
@@ -188,7 +198,10 @@ class _Member:
         keys = keys_of(self._packed), keys_of(self._spare)
         if isinstance(parts, SumParts):
             matrices, lefts, rights, diagonal = parts
-            run_sum(matrices, lefts[s], rights[s], diagonal[s], buffers, keys, self._rows, pivots[s], self._work)
+            run_sum(
+                matrices, lefts[s], rights[s], diagonal[s], buffers, keys, self._rows, pivots[s],
+                self._sum_layout, self._work,
+            )  # fmt: skip
         else:
             matrices, lefts, output, forget = parts
             run_memory(
@@ -197,6 +210,10 @@ class _Member:
             )  # fmt: skip
         if len(lefts[s]) % 2:
             self._packed, self._spare = self._spare, self._packed
+
+    @cached_property
+    def _sum_layout(self) -> SumLayout:
+        return sum_layout(len(self._rows), self.dtype)
 
     @cached_property
     def _memory_scratch(self) -> tuple[np.ndarray, np.ndarray]:
