@@ -22,6 +22,7 @@ from dynet.kernels.structured import (
     SumLayout,
     apart,
     factor,
+    in_place,
     keys_of,
     run_memory,
     run_sum,
@@ -169,7 +170,7 @@ class _Member:
     def __init__(self, V: np.ndarray) -> None:
         n, k = V.shape
         self._explicit: np.ndarray | None = V.T.copy(order="C")
-        self._packed, self._spare = np.zeros((2, k, apart(n, V.dtype)), V.dtype)
+        self._packed = np.zeros((k, apart(n, V.dtype)), V.dtype)
         self._rows = np.arange(n)
         self._work = scratch(k, V.dtype)
         self.dtype = V.dtype
@@ -194,22 +195,27 @@ class _Member:
 
     def run(self, s: int, parts: SumParts | MemoryParts, pivots: np.ndarray) -> None:
         """Multiply a factored frame by the Jacobians of sequence ``s``, step after step, and factor after each."""
-        buffers = self._packed, self._spare
-        keys = keys_of(self._packed), keys_of(self._spare)
         if isinstance(parts, SumParts):
             matrices, lefts, rights, diagonal = parts
+            layout = self._sum_layout
+            spare = self._packed if in_place(layout) else self._spare
             run_sum(
-                matrices, lefts[s], rights[s], diagonal[s], buffers, keys, self._rows, pivots[s],
-                self._sum_layout, self._work,
+                matrices, lefts[s], rights[s], diagonal[s], (self._packed, spare), (keys_of(self._packed), keys_of(spare)),
+                self._rows, pivots[s], layout, self._work,
             )  # fmt: skip
         else:
             matrices, lefts, output, forget = parts
+            spare = self._spare
             run_memory(
-                matrices, lefts[s], output[s], forget[s], buffers, keys, self._rows, pivots[s],
-                *self._memory_scratch, self._work,
+                matrices, lefts[s], output[s], forget[s], (self._packed, spare), (keys_of(self._packed), keys_of(spare)),
+                self._rows, pivots[s], *self._memory_scratch, self._work,
             )  # fmt: skip
-        if len(lefts[s]) % 2:
-            self._packed, self._spare = self._spare, self._packed
+        if len(lefts[s]) % 2 and spare is not self._packed:
+            self._packed, self._spare = spare, self._packed
+
+    @cached_property
+    def _spare(self) -> np.ndarray:
+        return np.zeros_like(self._packed)
 
     @cached_property
     def _sum_layout(self) -> SumLayout:

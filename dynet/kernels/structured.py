@@ -68,6 +68,11 @@ def sum_layout(n: int, dtype: np.dtype[Any]) -> SumLayout:
     return SumLayout(*(np.zeros(shape, dtype) for shape in shapes))
 
 
+def in_place(layout: SumLayout) -> bool:
+    """Return whether `multiply_sum` may write the product where the frame is."""
+    return len(layout.slivers) > 0
+
+
 def apart(n: int, dtype: np.dtype[Any]) -> int:
     """Return how many numbers apart columns of ``n`` are kept: whole lines of the cache, and not a power of two.
 
@@ -122,7 +127,8 @@ def _largest(A, keys):  # type: ignore[no-untyped-def]
 def multiply_sum(matrices, lefts, rights, diagonal, packed, rows, target, layout):  # type: ignore[no-untyped-def]
     """Write ``(diag(diagonal) + sum_g diag(left_g) W_g diag(right_g)) P L`` into ``target``.
 
-    ``matrices`` (gate, column, row), ``lefts`` and ``rights`` (gate, n), ``diagonal`` (n,) or empty.
+    ``matrices`` (gate, column, row), ``lefts`` and ``rights`` (gate, n), ``diagonal`` (n,) or empty. ``target`` is
+    ``packed`` itself if `in_place`.
     """
     n = packed.shape[0]
     if len(layout.slivers) == 0:
@@ -168,6 +174,7 @@ def _slivers_times_triangle(slivers, packed, target, columns):  # type: ignore[n
     whole = n // 6 * 6
     for first in range(0, n, _TOGETHER):
         last = min(first + _TOGETHER, whole)
+        # no later column needs these ones of L: the product may take their place
         _lay_out_triangle(packed, first, last, 6, columns)
         for s in range(slivers.shape[0]):
             rows_at = slivers.ctypes.data + s * length
@@ -287,7 +294,8 @@ def run_sum(matrices, lefts, rights, diagonals, buffers, keys, rows, pivots, lay
     """Multiply by sums of gates, step after step, and factor after each.
 
     ``lefts`` and ``rights`` (step, gate, n), ``diagonals`` (step, n), or (step, 0). The frame starts in ``buffers[0]``
-    and moves from one to the other at every step. ``pivots`` (step, k) is written.
+    and moves from one to the other at every step; they are one and the same if `in_place`. ``pivots`` (step, k) is
+    written.
     """
     for step in range(len(pivots)):
         source, target = step % 2, 1 - step % 2
