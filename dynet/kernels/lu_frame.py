@@ -195,23 +195,23 @@ class _Member:
 
     def run(self, s: int, parts: SumParts | MemoryParts, pivots: np.ndarray) -> None:
         """Multiply a factored frame by the Jacobians of sequence ``s``, step after step, and factor after each."""
+        takes_its_place = isinstance(parts, SumParts) and in_place(self._sum_layout)
+        spare = self._packed if takes_its_place else self._spare
+        buffers, keys = (self._packed, spare), (keys_of(self._packed), keys_of(spare))
         if isinstance(parts, SumParts):
             matrices, lefts, rights, diagonal = parts
-            layout = self._sum_layout
-            spare = self._packed if in_place(layout) else self._spare
             run_sum(
-                matrices, lefts[s], rights[s], diagonal[s], (self._packed, spare), (keys_of(self._packed), keys_of(spare)),
-                self._rows, pivots[s], layout, self._work,
+                matrices, lefts[s], rights[s], diagonal[s], buffers, keys, self._rows, pivots[s],
+                self._sum_layout, self._work,
             )  # fmt: skip
         else:
             matrices, lefts, output, forget = parts
-            spare = self._spare
             run_memory(
-                matrices, lefts[s], output[s], forget[s], (self._packed, spare), (keys_of(self._packed), keys_of(spare)),
-                self._rows, pivots[s], *self._memory_scratch, self._work,
+                matrices, lefts[s], output[s], forget[s], buffers, keys, self._rows, pivots[s],
+                *self._memory_scratch, self._work,
             )  # fmt: skip
-        if len(lefts[s]) % 2 and spare is not self._packed:
-            self._packed, self._spare = spare, self._packed
+        if len(lefts[s]) % 2 and not takes_its_place:
+            self._packed, self._spare = self._spare, self._packed
 
     @cached_property
     def _spare(self) -> np.ndarray:

@@ -172,23 +172,24 @@ def _slivers_times_triangle(slivers, packed, target, columns):  # type: ignore[n
     item, one = packed.itemsize, packed.dtype.type(1)
     line, length = slivers.shape[2] * item, slivers.shape[1] * slivers.shape[2] * item
     whole = n // 6 * 6
-    for first in range(0, n, _TOGETHER):
+    for first in range(0, whole, _TOGETHER):
         last = min(first + _TOGETHER, whole)
-        # no later column needs these ones of L: the product may take their place
+        # these columns of L are not read again, but as they are laid out: the product may take their place
         _lay_out_triangle(packed, first, last, 6, columns)
         for s in range(slivers.shape[0]):
             rows_at = slivers.ctypes.data + s * length
             at = target.ctypes.data + s * line
             done = 0
             for c in range(first, last, 6):
-                product_tile(rows_at + c * line, columns.ctypes.data + done, n - c, at + c * apart * item, apart * item, 6, one)  # type: ignore[call-arg]
-                done += (n - c) * 6 * item
+                lower, place = columns.ctypes.data + done * item, at + c * apart * item
+                product_tile(rows_at + c * line, lower, n - c, place, apart * item, 6, one)  # type: ignore[call-arg]
+                done += (n - c) * 6
     for c in range(whole, n):
         _lay_out_triangle(packed, c, c + 1, 1, columns)
         for s in range(slivers.shape[0]):
             rows_at = slivers.ctypes.data + s * length
-            at = target.ctypes.data + s * line
-            product_tile(rows_at + c * line, columns.ctypes.data, n - c, at + c * apart * item, apart * item, 1, one)  # type: ignore[call-arg]
+            place = target.ctypes.data + s * line + c * apart * item
+            product_tile(rows_at + c * line, columns.ctypes.data, n - c, place, apart * item, 1, one)  # type: ignore[call-arg]
 
 
 @njit(error_model="numpy", nogil=True, fastmath=_FREE, cache=CACHE)
