@@ -10,9 +10,8 @@ from llvmlite import ir
 from numba import njit, types
 from numba.extending import get_cython_function_address, intrinsic
 
-#: The characters that BLAS is told by address, and where each stands.
-LETTERS = np.frombuffer(b"NTLRU", dtype=np.uint8).copy()
-_N, _T, _L, _R, _U = range(5)
+#: The character that BLAS is told by address: matrices are multiplied as they are.
+LETTERS = np.frombuffer(b"N", dtype=np.uint8).copy()
 
 
 @cache
@@ -40,7 +39,7 @@ def _call(n_arguments: int) -> Any:
     return call
 
 
-_call13, _call11 = _call(13), _call(11)
+_call13 = _call(13)
 
 
 @njit(error_model="numpy", nogil=True)
@@ -55,13 +54,3 @@ def gemm(function, letters, sizes, scalars, a, lda, b, ldb, c, ldc, m, n, k, alp
     at, by = sizes.ctypes.data, scalars.ctypes.data
     width = scalars.itemsize
     _call13(function, (none, none, at, at + 4, at + 8, by, a, at + 12, b, at + 16, by + width, c, at + 20))
-
-
-@njit(error_model="numpy", nogil=True)
-def trmm(function, letters, sizes, scalars, lower, lda, b, ldb, m, n):  # type: ignore[no-untyped-def]
-    """``B = B L`` in place: B (m, n) and the unit lower triangular L (n, n), by columns and by address."""
-    sizes[0], sizes[1], sizes[2], sizes[3] = m, n, lda, ldb
-    scalars[0] = 1.0
-    at, letter = sizes.ctypes.data, letters.ctypes.data
-    side, part, plain, unit = letter + _R, letter + _L, letter + _N, letter + _U
-    _call11(function, (side, part, plain, unit, at, at + 4, scalars.ctypes.data, lower, at + 8, b, at + 12))

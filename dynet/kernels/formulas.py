@@ -87,13 +87,15 @@ def frame_plus(V: Frame, a: Any, K: Frame) -> Frame:
 def frame_runge_kutta(V: Frame, J1: Frame, J2: Frame, J3: Frame, J4: Frame, h: Any) -> Frame:
     """Return the frame after one step of the classical Runge-Kutta method; J are the Jacobians of the stages."""
     if isinstance(V[0], tuple):
-        K1 = frame_product(V, J1)
-        K2 = frame_product(frame_plus(V, 0.5 * h, K1), J2)
-        K3 = frame_product(frame_plus(V, 0.5 * h, K2), J3)
-        K4 = frame_product(frame_plus(V, h, K3), J4)
-        out = frame_plus(frame_plus(V, h / 6.0, K1), h / 3.0, K2)
-        return frame_plus(frame_plus(out, h / 3.0, K3), h / 6.0, K4)
-    # one trajectory waits for every product: the sums are made on the way, and the slopes are read from the stages
+        return tuple(state_like(v, _runge_kutta(v, J1, J2, J3, J4, h)) for v in V)
+    return _runge_kutta(V, J1, J2, J3, J4, h)
+
+
+def _runge_kutta(V: Numbers, J1: Frame, J2: Frame, J3: Frame, J4: Frame, h: Any) -> Numbers:
+    """Do this for a column, or for a frame by rows that are vectors.
+
+    The sums are made on the way, for who waits for every product, and the slopes are read from the stages.
+    """
     S2 = _stage(V, 0.5 * h, J1, V)
     S3 = _stage(V, 0.5 * h, J2, S2)
     S4 = _stage(V, h, J3, S3)
@@ -102,8 +104,8 @@ def frame_runge_kutta(V: Frame, J1: Frame, J2: Frame, J3: Frame, J4: Frame, h: A
     return _stage(sums, h / 6.0, J4, S4)
 
 
-def _stage(V: Frame, a: Any, J: Frame, S: Frame) -> Frame:
-    """Return ``V + a J S`` for frames by rows."""
+def _stage(V: Numbers, a: Any, J: Frame, S: Numbers) -> Numbers:
+    """Return ``V + a J S`` for columns, or for frames by rows."""
     rows = []
     for v, row in zip(V, J, strict=True):
         for slope, entry in zip(row, S, strict=True):

@@ -18,7 +18,18 @@ from scipy.linalg.blas import get_blas_funcs
 from dynet.kernels.frame import EliminatedFrame
 from dynet.kernels.namespace import as_array, to_numpy
 from dynet.kernels.structure import Layout, MemoryParts, SumParts
-from dynet.kernels.structured import apart, factor, keys_of, run_memory, run_sum, scratch, unpack
+from dynet.kernels.structured import (
+    SumLayout,
+    apart,
+    factor,
+    in_place,
+    keys_of,
+    run_memory,
+    run_sum,
+    scratch,
+    sum_layout,
+    unpack,
+)
 
 #: Below this ratio of its diagonal the Cholesky factor of L^T L is replaced by a Householder one.
 _CHOLESKY_SAFE = 1e-4
@@ -159,7 +170,7 @@ class _Member:
     def __init__(self, V: np.ndarray) -> None:
         n, k = V.shape
         self._explicit: np.ndarray | None = V.T.copy(order="C")
-        self._packed, self._spare = np.zeros((2, k, apart(n, V.dtype)), V.dtype)
+        self._packed = np.zeros((k, apart(n, V.dtype)), V.dtype)
         self._rows = np.arange(n)
         self._work = scratch(k, V.dtype)
         self.dtype = V.dtype
@@ -184,19 +195,31 @@ class _Member:
 
     def run(self, s: int, parts: SumParts | MemoryParts, pivots: np.ndarray) -> None:
         """Multiply a factored frame by the Jacobians of sequence ``s``, step after step, and factor after each."""
-        buffers = self._packed, self._spare
-        keys = keys_of(self._packed), keys_of(self._spare)
+        takes_its_place = isinstance(parts, SumParts) and in_place(self._sum_layout)
+        spare = self._packed if takes_its_place else self._spare
+        buffers, keys = (self._packed, spare), (keys_of(self._packed), keys_of(spare))
         if isinstance(parts, SumParts):
             matrices, lefts, rights, diagonal = parts
-            run_sum(matrices, lefts[s], rights[s], diagonal[s], buffers, keys, self._rows, pivots[s], self._work)
+            run_sum(
+                matrices, lefts[s], rights[s], diagonal[s], buffers, keys, self._rows, pivots[s],
+                self._sum_layout, self._work,
+            )  # fmt: skip
         else:
             matrices, lefts, output, forget = parts
             run_memory(
                 matrices, lefts[s], output[s], forget[s], buffers, keys, self._rows, pivots[s],
                 *self._memory_scratch, self._work,
             )  # fmt: skip
-        if len(lefts[s]) % 2:
+        if len(lefts[s]) % 2 and not takes_its_place:
             self._packed, self._spare = self._spare, self._packed
+
+    @cached_property
+    def _spare(self) -> np.ndarray:
+        return np.zeros_like(self._packed)
+
+    @cached_property
+    def _sum_layout(self) -> SumLayout:
+        return sum_layout(len(self._rows), self.dtype)
 
     @cached_property
     def _memory_scratch(self) -> tuple[np.ndarray, np.ndarray]:

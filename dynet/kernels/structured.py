@@ -13,16 +13,19 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import njit, uint64
 
-from dynet.kernels.blas import LETTERS, address, gemm, trmm
+from dynet.kernels.blas import LETTERS, address, gemm
 from dynet.kernels.caching import CACHE
 from dynet.kernels.lu import OUTER, lu
 from dynet.kernels.rounding import doubtful, is_rounding
-from dynet.kernels.vectors import lanes, times_triangle
+from dynet.kernels.vectors import lanes, product_tile, times_triangle
 
 _FREE = {"nnan", "nsz", "contract", "reassoc"}
 _PANEL = 64
-#: Up to this size triangular products are written out here: BLAS is slower.
-_OWN_TRIANGLE = 384
+#: Above this size the factors of a product are laid out in the order in which they are read: the caches are too small
+#: for anything else.
+_LAID_OUT = 320
+#: Columns of gates that are laid out at once, and those of a triangle, a multiple of 6.
+_GATES, _TOGETHER = 8, 48
 
 
 class Scratch(NamedTuple):
@@ -34,7 +37,6 @@ class Scratch(NamedTuple):
     sizes: np.ndarray
     scalars: np.ndarray
     gemm_at: int
-    trmm_at: int
 
 
 def scratch(k: int, dtype: np.dtype[Any]) -> Scratch:
@@ -46,8 +48,29 @@ def scratch(k: int, dtype: np.dtype[Any]) -> Scratch:
         np.zeros(6, np.int32),
         np.zeros(2, dtype),
         address("gemm", dtype),
-        address("trmm", dtype),
     )
+
+
+class SumLayout(NamedTuple):
+    """Memory in which the factors of a large product are laid out; empty for a small one."""
+
+    #: as many rows as fill a line of the cache, place by place, and then the next rows (sliver, place, row)
+    slivers: np.ndarray
+    gates: np.ndarray
+    columns: np.ndarray
+
+
+def sum_layout(n: int, dtype: np.dtype[Any]) -> SumLayout:
+    """Return what `multiply_sum` needs for (n, n) matrices."""
+    m = n if n > _LAID_OUT else 0
+    line = lanes(dtype.itemsize)
+    shapes = (-(-m // line), apart(m, dtype), line), (_GATES, apart(m, dtype)), _TOGETHER * m
+    return SumLayout(*(np.zeros(shape, dtype) for shape in shapes))
+
+
+def in_place(layout: SumLayout) -> bool:
+    """Return whether `multiply_sum` may write the product where the frame is."""
+    return len(layout.slivers) > 0
 
 
 def apart(n: int, dtype: np.dtype[Any]) -> int:
@@ -101,21 +124,30 @@ def _largest(A, keys):  # type: ignore[no-untyped-def]
 
 
 @njit(error_model="numpy", nogil=True, cache=CACHE)
-def multiply_sum(matrices, lefts, rights, diagonal, packed, rows, target, work):  # type: ignore[no-untyped-def]
+def multiply_sum(matrices, lefts, rights, diagonal, packed, rows, target, layout):  # type: ignore[no-untyped-def]
     """Write ``(diag(diagonal) + sum_g diag(left_g) W_g diag(right_g)) P L`` into ``target``.
 
-    ``matrices`` (gate, column, row), ``lefts`` and ``rights`` (gate, n), ``diagonal`` (n,) or empty.
+    ``matrices`` (gate, column, row), ``lefts`` and ``rights`` (gate, n), ``diagonal`` (n,) or empty. ``target`` is
+    ``packed`` itself if `in_place`.
     """
-    n, apart = packed.shape
-    for p in range(n):
-        _combine(matrices, lefts, rights, rows[p], target, p)
-        if len(diagonal):
-            target[p, rows[p]] += diagonal[rows[p]]
-    if n <= _OWN_TRIANGLE:
+    n = packed.shape[0]
+    if len(layout.slivers) == 0:
+        for p in range(n):
+            _combine(matrices, lefts, rights, rows[p], target[p])
+            if len(diagonal):
+                target[p, rows[p]] += diagonal[rows[p]]
         _times_triangle(packed, target)
-    else:
-        trmm(work.trmm_at, work.letters, work.sizes, work.scalars, packed.ctypes.data, apart,
-             target.ctypes.data, apart, n, n)  # fmt: skip
+        return
+    gates = layout.gates
+    for left in range(0, n, len(gates)):
+        count = min(len(gates), n - left)
+        for j in range(count):
+            unit = rows[left + j]
+            _combine(matrices, lefts, rights, unit, gates[j])
+            if len(diagonal):
+                gates[j, unit] += diagonal[unit]
+        _lay_out(gates, count, layout.slivers, left)
+    _slivers_times_triangle(layout.slivers, packed, target, layout.columns)
 
 
 @njit(error_model="numpy", nogil=True, cache=CACHE)
@@ -133,20 +165,74 @@ def _times_triangle(packed, target):  # type: ignore[no-untyped-def]
             times_triangle(at + c * between, packed.ctypes.data + c * (between + item), between, n - c, 1, one)  # type: ignore[call-arg]
 
 
+@njit(error_model="numpy", nogil=True, cache=CACHE)
+def _slivers_times_triangle(slivers, packed, target, columns):  # type: ignore[no-untyped-def]
+    """Write the product of what `_lay_out` made with ``L`` into ``target``, some columns after the other."""
+    n, apart = packed.shape
+    item, one = packed.itemsize, packed.dtype.type(1)
+    line, length = slivers.shape[2] * item, slivers.shape[1] * slivers.shape[2] * item
+    whole = n // 6 * 6
+    for first in range(0, whole, _TOGETHER):
+        last = min(first + _TOGETHER, whole)
+        # these columns of L are not read again, but as they are laid out: the product may take their place
+        _lay_out_triangle(packed, first, last, 6, columns)
+        for s in range(slivers.shape[0]):
+            rows_at = slivers.ctypes.data + s * length
+            at = target.ctypes.data + s * line
+            done = 0
+            for c in range(first, last, 6):
+                lower, place = columns.ctypes.data + done * item, at + c * apart * item
+                product_tile(rows_at + c * line, lower, n - c, place, apart * item, 6, one)  # type: ignore[call-arg]
+                done += (n - c) * 6
+    for c in range(whole, n):
+        _lay_out_triangle(packed, c, c + 1, 1, columns)
+        for s in range(slivers.shape[0]):
+            rows_at = slivers.ctypes.data + s * length
+            place = target.ctypes.data + s * line + c * apart * item
+            product_tile(rows_at + c * line, columns.ctypes.data, n - c, place, apart * item, 1, one)  # type: ignore[call-arg]
+
+
 @njit(error_model="numpy", nogil=True, fastmath=_FREE, cache=CACHE)
-def _combine(matrices, lefts, rights, unit, target, p):  # type: ignore[no-untyped-def]
-    """Write column ``unit`` of the sum of gates into column ``p`` of ``target``."""
-    n = uint64(lefts.shape[1])
-    c, to = uint64(unit), uint64(p)
-    zero = uint64(0)
-    f = rights[0, c]
-    for i in range(zero, n):
-        target[to, i] = f * lefts[zero, i] * matrices[zero, c, i]
-    for gate in range(1, matrices.shape[0]):
-        g = uint64(gate)
-        f = rights[g, c]
+def _combine(matrices, lefts, rights, unit, column):  # type: ignore[no-untyped-def]
+    """Write column ``unit`` of the sum of gates into ``column``."""
+    n, c, zero = uint64(lefts.shape[1]), uint64(unit), uint64(0)
+    gates = matrices.shape[0]
+    odd = gates % 2
+    if odd:
+        f = rights[zero, c]
         for i in range(zero, n):
-            target[to, i] += f * lefts[g, i] * matrices[g, c, i]
+            column[i] = f * lefts[zero, i] * matrices[zero, c, i]
+    else:
+        for i in range(zero, n):
+            column[i] = 0
+    # two at a time: what takes long is to fetch them, and that goes on at once
+    for gate in range(odd, gates, 2):
+        g, h = uint64(gate), uint64(gate + 1)
+        f, e = rights[g, c], rights[h, c]
+        for i in range(zero, n):
+            column[i] += f * lefts[g, i] * matrices[g, c, i] + e * lefts[h, i] * matrices[h, c, i]
+
+
+@njit(error_model="numpy", nogil=True, cache=CACHE)
+def _lay_out(gates, count, slivers, left):  # type: ignore[no-untyped-def]
+    """Copy some columns into all slivers, from place ``left`` on."""
+    first, line = uint64(left), uint64(slivers.shape[2])
+    for s in range(uint64(0), uint64(slivers.shape[0])):
+        for j in range(uint64(0), uint64(count)):
+            for i in range(uint64(0), line):
+                slivers[s, first + j, i] = gates[j, s * line + i]
+
+
+@njit(error_model="numpy", nogil=True, cache=CACHE)
+def _lay_out_triangle(packed, first, last, width, columns):  # type: ignore[no-untyped-def]
+    """Copy the columns ``first`` to ``last`` of L, ``width`` of them side by side, from their diagonal on."""
+    n, w, to = uint64(packed.shape[0]), uint64(width), uint64(0)
+    one, zero = packed.dtype.type(1), packed.dtype.type(0)
+    for left in range(uint64(first), uint64(last), w):
+        for k in range(left, n):
+            for c in range(left, left + w):
+                columns[to] = packed[c, k] if k > c else (one if k == c else zero)
+                to += uint64(1)
 
 
 @njit(error_model="numpy", nogil=True, cache=CACHE)
@@ -205,15 +291,17 @@ def _gate_column(matrices, lefts, output, unit, block, r):  # type: ignore[no-un
 
 
 @njit(error_model="numpy", nogil=True, cache=CACHE)
-def run_sum(matrices, lefts, rights, diagonals, buffers, keys, rows, pivots, work):  # type: ignore[no-untyped-def]
+def run_sum(matrices, lefts, rights, diagonals, buffers, keys, rows, pivots, layout, work):  # type: ignore[no-untyped-def]
     """Multiply by sums of gates, step after step, and factor after each.
 
     ``lefts`` and ``rights`` (step, gate, n), ``diagonals`` (step, n), or (step, 0). The frame starts in ``buffers[0]``
-    and moves from one to the other at every step. ``pivots`` (step, k) is written.
+    and moves from one to the other at every step; they are one and the same if `in_place`. ``pivots`` (step, k) is
+    written.
     """
     for step in range(len(pivots)):
         source, target = step % 2, 1 - step % 2
-        multiply_sum(matrices, lefts[step], rights[step], diagonals[step], buffers[source], rows, buffers[target], work)
+        multiply_sum(matrices, lefts[step], rights[step], diagonals[step], buffers[source], rows, buffers[target],
+                     layout)  # fmt: skip
         factor(buffers[target], keys[target], rows, pivots[step], work)
 
 

@@ -43,7 +43,7 @@ class Lanes:
         firsts: np.ndarray,
     ) -> None:
         assert problem.parts is not None
-        from dynet.kernels.lanes import LANE_BLOCKS, LANES, rows_of
+        from dynet.kernels.lanes import LANE_BLOCKS, LANES, lane_memory, rows_of
 
         self._dispatcher = LANE_BLOCKS[problem.parts.kind]
         self._problem, self._parts = problem, for_loops(problem.parts)
@@ -54,7 +54,7 @@ class Lanes:
         self._rows = rows_of(n, k)
         own = None if problem.sets is None else problem.sets.as_rows()
         self._own = None if own is None else own.shape[1]
-        self._memory = np.zeros((pieces, self._rows.params + (self._own or 0), LANES))
+        self._memory = lane_memory(pieces, self._rows.params + (self._own or 0))
         self._shape = (pieces, LANES)
         self._put(0, starts[filled])
         self._put(self._rows.frame, frames[filled].reshape(-1, n * k))

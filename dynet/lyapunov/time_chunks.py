@@ -233,7 +233,7 @@ class TimeChunks:
                 agrees = difference <= self._agreement
                 self._difference[s, c] = np.where(agrees, difference, 0.0)
                 is_over |= agrees
-            else:
+            elif is_over.any():
                 self._ends[s[is_over], c[is_over]] = fronts.states()[is_over]
             self._growth[at], self._frames[at] = growth, frames
             if is_over.all():
