@@ -31,6 +31,7 @@ from .lyapunov.distance import spectrum_distance as spectrum_distance
 from .lyapunov.table import summary as summary
 
 # propagation
+from .propagation.input_singular import input_singular_values as input_singular_values
 from .propagation.singular import singular_values as singular_values
 from .propagation.norms import jacobian_norms as jacobian_norms
 from .propagation.gradients import gradient_norms as gradient_norms
