@@ -45,10 +45,8 @@ from .propagation.state_statistics import (
 from .systems.closed_loop import close_loop as close_loop
 from .propagation.driven import echo_state as echo_state
 from .propagation.gain_response import input_gain as input_gain, variance_components as variance_components
-from .propagation.two_trajectories import (
-    perturbation_retention as perturbation_retention,
-    two_trajectory_exponent as two_trajectory_exponent,
-)
+from .propagation.two_trajectories import two_trajectory_exponent as two_trajectory_exponent
+from .propagation.retention import perturbation_retention as perturbation_retention
 
 # fractional orders
 from .fractional.derivative import fractional_derivative as fractional_derivative

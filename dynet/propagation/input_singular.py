@@ -139,10 +139,10 @@ def input_singular_values(
     faults.raise_if_any()
     runs = [InputWindows(problem, group, through_input, derivative, starts, lengths) for group in groups(problem)]
     total = len(runs) * (int(starts[-1] + lengths[-1]) + 1 - n_transient)
-    with threadpool_limits(1 if problem.x0.shape[-1] <= 256 else None):
-        with progress_bar(total, "singular values", progress) as bar:
-            for run in runs:
-                run.finish(n_transient, bar)
+    one_thread = 1 if problem.x0.shape[-1] <= 256 else None
+    with threadpool_limits(one_thread), progress_bar(total, "singular values", progress) as bar:
+        for run in runs:
+            run.finish(n_transient, bar)
     values = np.concatenate([run.values for run in runs])
     errors = np.concatenate([run.errors for run in runs])
     lead = (["sequence"] if is_batched(problem, x0, inputs) else []) + (["start"] if every is not None else [])
@@ -206,7 +206,7 @@ def _checked_input(problem: Problem, jac_input: Any, check: bool) -> Callable[..
         faults.say("system: its input is bound (with_input): give the system without it, and the input as inputs=")
     if hasattr(system.step, "freeze"):
         faults.say(
-            "system: the hidden state of an LSTM alone leaves out what its input does to the memory: give the full state"
+            "system: the hidden state of an LSTM alone leaves out what an input does to the memory: give the full state"
         )
     through_input = input_jacobian(faults, system, jac_input)
     faults.raise_if_any()
@@ -219,7 +219,8 @@ def _checked_input(problem: Problem, jac_input: Any, check: bool) -> Callable[..
     if check and callable(jac_input):
         plain: Any = input_jacobian(Faults(), system, "finite_difference")
         wanted, found = (to_numpy(assemble(one)) for one in (plain(0.0, x, u, system.params), J))
-        error = np.linalg.norm(found - wanted) / max(np.linalg.norm(wanted), np.linalg.norm(found), 1e-300)
+        largest = max(float(np.linalg.norm(wanted)), float(np.linalg.norm(found)))
+        error = float(np.linalg.norm(found - wanted)) / largest if largest else 0.0
         if error > machine_epsilon(x) ** 0.25:
             raise InputError(
                 f"jac_input disagrees with differences of step (relative error {error:.2g}): row i of J_u holds the "

@@ -51,6 +51,7 @@ class InputDifference:
         self.step, self.vectorized = step, vectorized
 
     def __call__(self, t: float, x: Array, u: Array, p: Any) -> Any:
+        """Return the derivative, anything that multiplies."""
         return RectangularDifference(FiniteDifference(self._of_input, 1.0, self.vectorized), t, u, x, p, x)
 
     def _of_input(self, t: float, u: Array, x: Array, p: Any) -> Array:
