@@ -7,7 +7,7 @@ from scipy.linalg import qr
 
 from dynet.errors import ConvergenceError
 from dynet.kernels.jacobi import orthogonalise_columns
-from dynet.kernels.rounding import doubtful, is_rounding
+from dynet.kernels.rank import lost_pivots
 from dynet.typing import Array
 
 _MOST_SWEEPS = 60
@@ -73,9 +73,8 @@ def _ranked_qr(B: np.ndarray, epsilon: float) -> tuple[np.ndarray, np.ndarray, n
     k = B.shape[1]
     order = np.arange(k)
     Q, R = qr(B, mode="economic", check_finite=False)
-    largest = np.abs(R).max(initial=0.0)
     lost = np.ones(k, dtype=bool)
-    lost[: len(R)] = _lost(R, 0, largest, epsilon)
+    lost[: len(R)] = lost_pivots(R, epsilon)
     if not lost[: len(R)].any():
         return Q, R, order
     order = np.concatenate([order[~lost], order[lost]])
@@ -88,19 +87,6 @@ def _ranked_qr(B: np.ndarray, epsilon: float) -> tuple[np.ndarray, np.ndarray, n
     bottom = np.concatenate([np.zeros((len(r), kept)), r], axis=1)
     R = np.concatenate([top, bottom])
     # pivots descend: the first one that is lost is the end of all
-    rank = kept + int(np.logical_and.accumulate(~_lost(R, kept, largest, epsilon)).sum())
+    rank = kept + int(np.logical_and.accumulate(~lost_pivots(R, epsilon, kept)).sum())
     Q = np.concatenate([Q[:, :kept], Q[:, kept:] @ q], axis=1)[:, :rank]
     return Q, R[:rank], order
-
-
-def _lost(R: np.ndarray, first: int, largest: float, epsilon: float) -> np.ndarray:
-    """Return which of the pivots from ``first`` on are rounding."""
-    pivots = np.abs(R.diagonal())[first:]
-    lost = np.zeros(pivots.size, dtype=bool)
-    in_doubt = first + np.flatnonzero(pivots <= doubtful(epsilon) * largest)
-    if in_doubt.size:
-        R = np.array(R, order="C")
-        for j in in_doubt:
-            if is_rounding(R, j, largest, epsilon):
-                lost[j - first], R[j, j] = True, 0.0  # those after it do not count on it
-    return lost
