@@ -32,6 +32,7 @@ from .lyapunov.distance import spectrum_distance as spectrum_distance
 from .lyapunov.table import summary as summary
 
 # propagation
+from .propagation.input_singular import input_singular_values as input_singular_values
 from .propagation.singular import singular_values as singular_values
 from .propagation.norms import jacobian_norms as jacobian_norms
 from .propagation.gradients import gradient_norms as gradient_norms
@@ -48,10 +49,8 @@ from .propagation.state_statistics import (
 from .systems.closed_loop import close_loop as close_loop
 from .propagation.driven import echo_state as echo_state
 from .propagation.gain_response import input_gain as input_gain, variance_components as variance_components
-from .propagation.two_trajectories import (
-    perturbation_retention as perturbation_retention,
-    two_trajectory_exponent as two_trajectory_exponent,
-)
+from .propagation.two_trajectories import two_trajectory_exponent as two_trajectory_exponent
+from .propagation.retention import perturbation_retention as perturbation_retention
 
 # fractional orders
 from .fractional.derivative import fractional_derivative as fractional_derivative

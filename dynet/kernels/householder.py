@@ -53,7 +53,7 @@ class HouseholderFrame(Frame):
         """Factor by the namespace's own QR; return False, with nothing done, if a column may be lost."""
         xp = namespace(self.V)
         k = self.shape[-1]
-        in_use = xp.any(self.V != 0, axis=-1)
+        in_use = xp.amax(xp.abs(self.V), dim=-1) != 0
         Q, R = xp.linalg.qr(self.V)
         pivots, largest = xp.linalg.diagonal(R), xp.amax(xp.abs(R), dim=(-2, -1))
         in_doubt = xp.any(xp.abs(pivots) <= doubtful(self.epsilon) * largest[..., None])

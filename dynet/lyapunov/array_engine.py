@@ -35,6 +35,8 @@ class ArrayEngine(Engine):
             V = xp.broadcast_to(V, (x0.shape[0], *V.shape))
             V = V.copy() if is_numpy(V) else xp.asarray(V, copy=True)
         self._frame: Frame = make_frame(problem.frame_method, V)
+        #: whether the system knows its run beforehand, and what many steps of it do to a frame
+        self._is_known = hasattr(problem.system.linearize, "carry")
         together = getattr(problem.system.linearize, "reads_weights_once", None)
         double = "float64" in str(x0.dtype)
         self._rides_along = double and together is not None and together(V.shape[-1])
@@ -56,6 +58,11 @@ class ArrayEngine(Engine):
         y, J = system.linearize(step * system.dt, x, u, system.params)
         self._frame.multiply(as_multiplier(J, x))
         self._x = as_array(y, x)
+
+    def _carry(self, first: int, last: int) -> None:
+        """Take steps of a run that is known, up to the next factorisation."""
+        self._x, product = self._problem.system.linearize.carry(first, last, self._x, self._frame.basis())
+        self._frame.replace(product)
 
     def _steps_together(self, first: int, n_steps: int) -> int:
         """Take the states of some steps first and then their Jacobians at once; return how many steps that were."""
@@ -116,8 +123,13 @@ class ArrayEngine(Engine):
                     if taken := self._steps_together(first + done, min(n_steps - done, self._together)):
                         done += taken
                         continue
-                    self._step(first + done)
-                    done += 1
+                    if self._is_known:
+                        ahead = min(self.interval - done % self.interval, n_steps - done)
+                        self._carry(first + done, first + done + ahead)
+                        done += ahead
+                    else:
+                        self._step(first + done)
+                        done += 1
                     if done % self.interval == 0 or done == n_steps:
                         self._frame.factor()
                 growth = self._frame.collect()

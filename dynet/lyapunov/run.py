@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 from dynet._progress import progress_bar
 from dynet.kernels.memory_order import copied
@@ -117,10 +119,16 @@ def blas_threads(problem: Problem) -> AbstractContextManager[Any]:
     n_sequences, n = problem.x0.shape
     if problem.parts is not None and n <= TUPLES_UP_TO:
         return nullcontext()
-    limits: AbstractContextManager[Any] = threadpool_limits(
-        1 if n <= _ONE_BLAS_THREAD_UP_TO or n_sequences > 1 else None
-    )
+    if n > _ONE_BLAS_THREAD_UP_TO and n_sequences == 1:
+        return nullcontext()
+    limits: AbstractContextManager[Any] = _libraries(len(sys.modules)).limit(limits=1)
     return limits
+
+
+@lru_cache(maxsize=1)
+def _libraries(n_modules: int) -> ThreadpoolController:
+    """Return all libraries with threads; looking for them takes as long as a short run, and modules bring new ones."""
+    return ThreadpoolController()
 
 
 def _nothing() -> None:

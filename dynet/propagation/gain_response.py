@@ -21,6 +21,9 @@ from dynet.typing import ArrayLike, Rng
 
 __all__ = ["input_gain", "variance_components"]
 
+#: Growth of sequences that differs by no more than this, relatively, is that of one run.
+_SAME = 1e-10
+
 
 def input_gain(
     system: Map,
@@ -160,7 +163,9 @@ def variance_components(spectrum: xr.Dataset) -> xr.Dataset:
         ``between_variance(exponent)`` of the exponents of sequences; ``within_variance(exponent)``, what the growth
         within sequences lets expect of them (by the scatter of the means of about ``sqrt(blocks)`` stretches of
         each); ``ratio(exponent)``, near one if the inputs make no difference beyond the length of the run, and its
-        ``standard_error(exponent)``. Exponents below resolution have no variance: 0, and the ratio 1.
+        ``standard_error(exponent)``. Exponents below resolution have no variance: 0, and the ratio 1. Sequences that
+        grow alike block by block are one run, and one sample: the ratio is 0 and its error inf; ``n_identical`` of the
+        attributes counts such exponents.
 
     Raises
     ------
@@ -192,10 +197,15 @@ def variance_components(spectrum: xr.Dataset) -> xr.Dataset:
     means = np.stack([sequence_rates(growth[:, group], durations[:, group]) for group in groups], axis=1)
     between = sequence_rates(growth, durations).var(axis=0, ddof=1)
     within = means.var(axis=1, ddof=1).mean(axis=0) / stretches
+    rounding = (_SAME * np.abs(means).max(axis=(0, 1))) ** 2
+    between, within = (np.where(one > rounding, one, 0.0) for one in (between, within))
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = np.where(within > 0, between / within, np.where(between > 0, np.inf, 1.0))
     # of a ratio of two variances with so many degrees of freedom
     error = np.where(finite, ratio * np.sqrt(2 / (S - 1) + 2 / (S * (stretches - 1))), 0.0)
+    same = np.ptp(growth, axis=0).max(axis=0) <= _SAME * np.abs(growth).max(axis=(0, 1))
+    same &= within > 0
+    ratio, error = np.where(same, 0.0, ratio), np.where(same, np.inf, error)
     rate = EXPONENT_UNITS.format(time_unit=spectrum.attrs["time_unit"])
     variables: dict[str, tuple[tuple[str, ...], Any, str, str]] = {
         "between_variance": (("exponent",), between, "variance of the exponents of sequences", f"({rate})^2"),
@@ -206,5 +216,6 @@ def variance_components(spectrum: xr.Dataset) -> xr.Dataset:
     return dataset(variables, {"exponent": spectrum["exponent"].values}, {
         "title": "Variance of exponents between and within sequences",
         "n_sequences": S,
+        "n_identical": int(same.sum()),
         "time_unit": spectrum.attrs["time_unit"],
     })  # fmt: skip

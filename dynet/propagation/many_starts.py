@@ -44,6 +44,12 @@ def raise_unless_finite(problem: Problem, number: int, x: Any, n_sequences: int)
         raise_if_diverged(state, np.zeros((state.size, 1)), number, k % n_sequences, problem)
 
 
+def distances(x: Any, y: Any) -> Any:
+    """Return the Euclidean distances of states (..., n)."""
+    with np.errstate(over="ignore"):
+        return namespace(x).sqrt(namespace(x).sum((y - x) ** 2, axis=-1))
+
+
 def all_states(problem: Problem) -> Iterator[np.ndarray]:
     """Yield the states (start, n) of every start, before the first step and after each."""
     x = problem.x0

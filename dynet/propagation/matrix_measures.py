@@ -12,6 +12,8 @@ from dynet.kernels.resolvent import smallest_singular_values
 
 _ANGLES, _REFINED = 24, 2
 _KREISS_ANGLES = 32
+#: Powers of two whose squares are beyond the range of numbers, or near it.
+_LARGE = 400
 _KREISS_DISTANCES = np.geomspace(1e-3, 3.0, 12)
 
 
@@ -80,15 +82,19 @@ def log_power_norms(A: np.ndarray, n_powers: int) -> np.ndarray:
     return logs
 
 
-def kreiss_bound(T: np.ndarray) -> float:
-    """Return a lower bound of ``sup_k ||A^k||`` from the Schur form, by Kreiss' theorem.
+def kreiss_bound(T: np.ndarray, exponent: int = 0) -> float:
+    """Return a lower bound of ``sup_k ||A^k||`` from the Schur form of ``2**-exponent A``, by Kreiss' theorem.
 
     ``(|z| - 1) / sigma_min(z I - A)`` is one for every z outside the unit circle; the best of some hundred is returned,
     infinity if an eigenvalue lies outside.
     """
+    if exponent < _LARGE:
+        T, exponent = T * 2.0**exponent, 0
+    one = 2.0**-exponent  # the unit circle at the scale of T
     moduli = np.abs(np.diagonal(T))
-    if moduli.max() > 1 + T.shape[0] * np.finfo(float).eps:
+    if moduli.max() > (1 + T.shape[0] * np.finfo(float).eps) * one:
         return np.inf
     angles = np.exp(1j * np.linspace(0, np.pi, _KREISS_ANGLES + 1))
     z = ((1 + _KREISS_DISTANCES[:, None]) * angles).ravel()
-    return float(max(((np.abs(z) - 1) / smallest_singular_values(T, z, tolerance=1e-6)).max(), 1.0))
+    distances = (np.abs(z) - 1) * one
+    return float(max((distances / smallest_singular_values(T, one * z, tolerance=1e-6)).max(), 1.0))

@@ -31,6 +31,14 @@ REFERENCES = (
     "Henrici (1962) doi:10.1007/BF01386294; Trefethen & Embree (2005) Spectra and Pseudospectra; "
     "Kreiss (1962) doi:10.1007/BF01957330"
 )
+_IN_UNITS_OF_A = (
+    "eigenvalue",
+    "spectral_radius",
+    "spectral_norm",
+    "henrici_departure",
+    "numerical_abscissa",
+    "numerical_radius",
+)
 
 
 def non_normality(
@@ -193,11 +201,22 @@ def _sampled(
 
 
 def _measures(A: np.ndarray, n_powers: int) -> dict[str, Any]:
+    # by a power of two, which rounds nothing: squares of the entries stay within the range of numbers
+    exponent = int(np.frexp(np.abs(A).max())[1])
+    measures = _scaled_measures(np.ldexp(A, -exponent), n_powers, exponent)
+    with np.errstate(over="ignore"):
+        for name in _IN_UNITS_OF_A:
+            measures[name] = measures[name] * 2.0 ** (exponent // 2) * 2.0 ** (exponent - exponent // 2)
+    return measures
+
+
+def _scaled_measures(A: np.ndarray, n_powers: int, exponent: int) -> dict[str, Any]:
+    """Return the measures of ``2**exponent A``, those that have the units of A for A itself."""
     T, residual = complex_schur(A)
     eigenvalues = np.diagonal(T)
     eigenvalues = eigenvalues[np.argsort(-np.abs(eigenvalues), kind="stable")]
     departure, size = henrici_departure(T), np.linalg.norm(A)
-    logs = log_power_norms(A, n_powers)
+    logs = log_power_norms(A, n_powers) + exponent * np.log(2) * np.arange(n_powers + 1)
     return {
         "eigenvalue": eigenvalues,
         "spectral_radius": np.abs(eigenvalues[0]),
@@ -209,6 +228,6 @@ def _measures(A: np.ndarray, n_powers: int) -> dict[str, Any]:
         "log_power_norm": logs,
         "log_transient_growth": logs.max(),
         "transient_step": int(logs.argmax()),
-        "kreiss_bound": kreiss_bound(T),
+        "kreiss_bound": kreiss_bound(T, exponent),
         "schur_residual": residual,
     }

@@ -7,6 +7,7 @@ from scipy.linalg import qr
 
 from dynet.errors import ConvergenceError
 from dynet.kernels.jacobi import orthogonalise_columns
+from dynet.kernels.rank import lost_pivots
 from dynet.typing import Array
 
 _MOST_SWEEPS = 60
@@ -29,6 +30,7 @@ class SingularProduct:
     """
 
     def __init__(self, n: int) -> None:
+        #: how many values there are, as many as the least of all sizes
         self.n = n
         self._U = np.eye(n)
         self._log = np.zeros(n)  # finite ones, descending
@@ -39,15 +41,16 @@ class SingularProduct:
         """Log singular values (n,), descending; -inf for those that are zero."""
         return np.concatenate([self._log, np.full(self.n - self._log.size, -np.inf)])
 
-    def multiply(self, J: Array, epsilon: float, log_determinant: float) -> None:
-        """Multiply the product by the dense matrix ``J``, whose entries are known to ``epsilon``.
+    def multiply(self, J: Array, epsilon: float, log_determinant: float = 0.0) -> None:
+        """Multiply the product by the dense matrix ``J``, square or not, whose entries are known to ``epsilon``.
 
-        A pivot below ``n epsilon max|R|`` is rounding: its direction is lost, its singular value zero from now on.
+        A pivot that is rounding (`is_rounding`) is a direction that is lost: its value is zero from now on.
         """
+        self.n = min(self.n, J.shape[0])
         self.log_volume += log_determinant
         if not self._log.size:
             return
-        Q, R, order = _ranked_qr(J @ self._U, self.n * epsilon)
+        Q, R, order = _ranked_qr(J @ self._U, epsilon)
         logs = self._log[order]
         with np.errstate(divide="ignore"):
             entries = np.log(np.abs(R)) + logs
@@ -62,7 +65,7 @@ class SingularProduct:
         self._U = Q @ V[down].T
 
 
-def _ranked_qr(B: np.ndarray, threshold: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _ranked_qr(B: np.ndarray, epsilon: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return Q (n, r), R (r, k) and an order of columns with ``B[:, order] = Q R``, r the numerical rank.
 
     Columns keep their order as far as they are independent: they are graded by it.
@@ -70,18 +73,20 @@ def _ranked_qr(B: np.ndarray, threshold: float) -> tuple[np.ndarray, np.ndarray,
     k = B.shape[1]
     order = np.arange(k)
     Q, R = qr(B, mode="economic", check_finite=False)
-    least = threshold * np.abs(R).max(initial=0.0)
-    lost = np.abs(R.diagonal()) <= least
-    if not lost.any():
+    lost = np.ones(k, dtype=bool)
+    lost[: len(R)] = lost_pivots(R, epsilon)
+    if not lost[: len(R)].any():
         return Q, R, order
     order = np.concatenate([order[~lost], order[lost]])
     kept = int((~lost).sum())
     Q, R = qr(B[:, order], mode="economic", check_finite=False)
     # what is left of the others may still hold independent ones
     q, r, among = qr(R[kept:, kept:], mode="economic", pivoting=True, check_finite=False)
-    rank = kept + int((np.abs(r.diagonal()) > least).sum())
     order[kept:] = order[kept:][among]
-    Q = np.concatenate([Q[:, :kept], Q[:, kept:] @ q], axis=1)[:, :rank]
     top = np.concatenate([R[:kept, :kept], R[:kept, kept:][:, among]], axis=1)
     bottom = np.concatenate([np.zeros((len(r), kept)), r], axis=1)
-    return Q, np.concatenate([top, bottom])[:rank], order
+    R = np.concatenate([top, bottom])
+    # pivots descend: the first one that is lost is the end of all
+    rank = kept + int(np.logical_and.accumulate(~lost_pivots(R, epsilon, kept)).sum())
+    Q = np.concatenate([Q[:, :kept], Q[:, kept:] @ q], axis=1)[:, :rank]
+    return Q, R[:rank], order

@@ -28,8 +28,7 @@ def _tanh(a: Array) -> Array:
 
 
 def _tanh_slope(a: Array) -> Array:
-    E = namespace(a).exp(-2 * magnitude(a))
-    return 4 * E / (1 + E) ** 2
+    return 4 * _sigmoid_slope(2 * a)
 
 
 def _sigmoid(a: Array) -> Array:

@@ -232,12 +232,13 @@ class LSTM(Cell):
     def forward(self, x: Array | None, state: tuple[Array, ...], w: Weights) -> tuple[tuple[Array, ...], Kept]:
         h, c = state
         a = _plus(recurrence(h, w), drive(x, w))
-        i, f, g, o = self._gates(a)
+        i, f, g, o = self.gates(a)
         c_next = f * c + i * g
         return (o * tanh.value(c_next), c_next), (a, c, c_next)
 
     @staticmethod
-    def _gates(a: Array) -> tuple[Array, Array, Array, Array]:
+    def gates(a: Array) -> tuple[Array, Array, Array, Array]:
+        """Return i, f, g, o from what goes into them."""
         H = a.shape[-1] // 4
         i, f = _halves(sigmoid.value(a[..., : 2 * H]))
         return i, f, tanh.value(a[..., 2 * H : 3 * H]), sigmoid.value(a[..., 3 * H :])
@@ -246,7 +247,7 @@ class LSTM(Cell):
         """Return the slopes of c' with respect to what goes into i, f, g; of h' into o, and to c'; and f."""
         a, c, c_next = kept
         H = c.shape[-1]
-        i, f, g, o = self._gates(a)
+        i, f, g, o = self.gates(a)
         di, df = _halves(sigmoid.slope(a[..., : 2 * H]))
         dg, do = tanh.slope(a[..., 2 * H : 3 * H]), sigmoid.slope(a[..., 3 * H :])
         return di * g, df * c, dg * i, do * tanh.value(c_next), o * tanh.slope(c_next), f

@@ -9,9 +9,10 @@ import numpy as np
 
 from dynet._validate import Faults, shown
 from dynet.errors import InputError
-from dynet.kernels.namespace import as_array, move_like, namespace
+from dynet.kernels.namespace import as_array, move_like
 from dynet.systems.binding import has_bound_input
-from dynet.systems.difference import DifferenceOperator, FiniteDifference
+from dynet.systems.difference import FiniteDifference
+from dynet.systems.input_jacobian import RectangularDifference, check_derivative, input_jacobian
 from dynet.systems.map import Map
 from dynet.systems.operators import Operator, transpose
 from dynet.systems.runge_kutta import as_multiplier
@@ -77,30 +78,17 @@ def close_loop(
         faults.say("system: its input is bound (with_input): close the loop of the system without it")
     if hasattr(system.step, "freeze"):
         faults.say("system: the hidden state of an LSTM alone cannot be fed back: give the full state")
-    known = getattr(system.step, "input_jacobian", None)
-    if jac_input is None and known is None:
-        faults.say(
-            "jac_input is missing: give jac_input(t, x, u, p) -> J_u (n, m), the derivative of the step with respect "
-            'to the input; or jac_input="finite_difference"'
-        )
-    _check_derivative(faults, "jac_input", jac_input)
+    through_input = input_jacobian(faults, system, jac_input)
     function = _readout_of(faults, system, readout, offset, jac_readout)
     faults.raise_if_any()
-    differences = _InputDifference(system.step, system.vectorized) if jac_input == "finite_difference" else None
-    through_input = known if jac_input is None else differences or jac_input
     linearize = ClosedLinearization(system.linearize, through_input, function)
     return replace(system, step=ClosedStep(system.step, function), jac=None, linearize=linearize, jac_params=None)
-
-
-def _check_derivative(faults: Faults, name: str, value: Any) -> None:
-    if value is not None and not callable(value) and not (isinstance(value, str) and value == "finite_difference"):
-        faults.add(name, value, 'give a function or "finite_difference"')
 
 
 def _readout_of(faults: Faults, system: Map, readout: Any, offset: Any, jac_readout: Any) -> Any:
     """Return the readout with its derivative, or note what is wrong with it."""
     if callable(readout):
-        _check_derivative(faults, "jac_readout", jac_readout)
+        check_derivative(faults, "jac_readout", jac_readout)
         if jac_readout is None:
             faults.say(
                 "jac_readout is missing: give jac_readout(x) -> D (m, n), the derivative of the readout; or "
@@ -178,36 +166,10 @@ class FunctionReadout:
         if self.kind == "analytic":
             return as_multiplier(self.jac(x), x)
         u = self(x)
-        return _Rectangular(FiniteDifference(self._of_state, 1.0, self.vectorized), t, x, x[..., :0], None, u)
+        return RectangularDifference(FiniteDifference(self._of_state, 1.0, self.vectorized), t, x, x[..., :0], None, u)
 
     def _of_state(self, t: float, x: Array, u: Array, p: Any) -> Array:
         return self(x)
-
-
-class _Rectangular(DifferenceOperator):
-    """Differences of a function whose result is of another length than its argument."""
-
-    def __init__(self, jac: FiniteDifference, t: float, x: Array, u: Array, p: Any, result: Array) -> None:
-        super().__init__(jac, t, x, u, p)
-        self.shape = (*result.shape, x.shape[-1])
-
-
-class _InputDifference:
-    """The derivative of a step with respect to its input, by central differences."""
-
-    kind = "finite_difference"
-
-    def __init__(self, step: Any, vectorized: bool) -> None:
-        self.step, self.vectorized = step, vectorized
-
-    def __call__(self, t: float, x: Array, u: Array, p: Any) -> Any:
-        return _Rectangular(FiniteDifference(self._of_input, 1.0, self.vectorized), t, u, x, p, x)
-
-    def _of_input(self, t: float, u: Array, x: Array, p: Any) -> Array:
-        xp = namespace(x)
-        # differences shift many inputs at once: the states go with them
-        shape = np.broadcast_shapes(tuple(u.shape[:-1]), tuple(x.shape[:-1]))
-        return as_array(self.step(t, xp.broadcast_to(x, (*shape, x.shape[-1])), u, p), x)
 
 
 class ClosedStep:

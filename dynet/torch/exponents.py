@@ -8,12 +8,15 @@ from dataclasses import replace
 from numbers import Integral
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
 from dynet._validate import Faults
 from dynet.errors import InputError
 from dynet.kernels.namespace import to_numpy
+from dynet.kernels.rank import lost_pivots
+from dynet.kernels.rounding import doubtful
 from dynet.lyapunov.problem import Problem, raise_if_diverged
 from dynet.lyapunov.setup import make_problem, require_map
 from dynet.systems.map import Map
@@ -250,7 +253,7 @@ def _factored(V: torch.Tensor, n_exact: int) -> tuple[torch.Tensor, torch.Tensor
     if n_exact:
         Q, R = torch.linalg.qr(V[..., :n_exact])
         pivots = R.diagonal(dim1=-2, dim2=-1)
-        lost = _is_lost(R.detach(), V.shape[-2]).reshape(-1, n_exact).any(dim=0)
+        lost = _is_lost(R.detach()).reshape(-1, n_exact).any(dim=0)
         still = int(lost.int().argmax()) if bool(lost.any()) else n_exact
         if still == k:
             return Q * _signs(pivots), torch.log(pivots.abs()), k
@@ -258,7 +261,7 @@ def _factored(V: torch.Tensor, n_exact: int) -> tuple[torch.Tensor, torch.Tensor
             return _factored(V, still)
     whole_Q, whole_R = torch.linalg.qr(V.detach())
     whole = whole_R.diagonal(dim1=-2, dim2=-1)
-    rest = torch.where(_is_lost(whole_R, V.shape[-2]), 0.0, whole.abs()).log()[..., n_exact:]
+    rest = torch.where(_is_lost(whole_R), 0.0, whole.abs()).log()[..., n_exact:]
     frame = (whole_Q * _signs(whole))[..., n_exact:]
     if not n_exact:
         return frame, rest, 0
@@ -266,12 +269,17 @@ def _factored(V: torch.Tensor, n_exact: int) -> tuple[torch.Tensor, torch.Tensor
     return torch.cat((Q * _signs(pivots), frame), dim=-1), torch.cat((exact, rest), dim=-1), n_exact
 
 
-def _is_lost(R: torch.Tensor, n: int) -> torch.Tensor:
+def _is_lost(R: torch.Tensor) -> torch.Tensor:
     """Tell pivots that are rounding, by the rule of `dynet.lyapunov_spectrum`."""
-    magnitudes = R.abs()
+    epsilon = torch.finfo(R.dtype).eps
+    magnitudes, pivots = R.abs(), R.diagonal(dim1=-2, dim2=-1)
     largest = magnitudes.amax(dim=(-2, -1))
-    lost: torch.Tensor = magnitudes.diagonal(dim1=-2, dim2=-1) <= n * torch.finfo(R.dtype).eps * largest[..., None]
-    return lost
+    in_doubt = pivots.abs() <= doubtful(epsilon) * largest[..., None]
+    if not bool(in_doubt.any()):
+        return in_doubt
+    triangles = to_numpy(R).reshape(-1, *R.shape[-2:])
+    lost = np.stack([lost_pivots(one, epsilon) for one in triangles])
+    return torch.as_tensor(lost.reshape(tuple(pivots.shape)), device=R.device)
 
 
 def _signs(pivots: torch.Tensor) -> torch.Tensor:

@@ -11,6 +11,7 @@ from dynet.systems.cells import GRU, LSTM, Elman
 from dynet.systems.map import Map
 from dynet.systems.operators import GatedCell, Operator, ScaledSum
 from dynet.systems.recurrent import RecurrentStep
+from dynet.torch.carried import carried
 
 __all__ = ["recorded"]
 
@@ -28,13 +29,23 @@ def recorded(system: Map, rows: torch.Tensor) -> Map:
     if not isinstance(step, RecurrentStep) or hasattr(step, "freeze") or len(step.recurrence.cells) != 1:
         return system
     cell, w = step.recurrence.cells[0], system.params[0]
-    advance = _torch_cell(cell)
-    if advance is None or rows.numel() // rows.shape[-1] * w.W_hh.shape[0] > _MOST_ENTRIES:
+    kind = _kind(cell)
+    if kind is None or rows.numel() // rows.shape[-1] * w.W_hh.shape[0] > _MOST_ENTRIES:
         return system
     assert system.like is not None
     rows = rows.to(system.like)
     rows = rows[None] if rows.ndim == 2 else rows
+    if rows.device.type == "cpu" and rows.dtype in (torch.float32, torch.float64):
+        return replace(system, linearize=carried(system, kind, rows))
+    return replace(system, linearize=looked_up(system, kind, rows))
+
+
+def looked_up(system: Map, kind: str, rows: torch.Tensor) -> RecordedLinearization:
+    """Return the linearization of a layer of ``kind``, torch's name for it, by tensors alone, wherever they live."""
+    w = system.params[0]
+    advance: Any = getattr(torch, f"{kind}_cell")
     H = w.W_hh.shape[-1]
+    assert system.like is not None
     x = system.like.expand(rows.shape[0], -1)
     states = [x]
     for u in rows.unbind(dim=1):
@@ -44,17 +55,17 @@ def recorded(system: Map, rows: torch.Tensor) -> Map:
         states.append(x)
     X = torch.stack(states)
     J = system.linearize(0.0, X[:-1], rows.movedim(1, 0), system.params)[1]
-    return replace(system, linearize=RecordedLinearization(system, X, J))
+    return RecordedLinearization(system, X, J)
 
 
-def _torch_cell(cell: Any) -> Any:
-    """Return torch's own function for one step of a cell, which is much faster than the one on any namespace."""
+def _kind(cell: Any) -> str | None:
+    """Return the name by which torch knows a cell, if it does: its own functions are much faster."""
     if isinstance(cell, LSTM):
-        return torch.lstm_cell
+        return "lstm"
     if isinstance(cell, GRU):
-        return torch.gru_cell if cell.form == "torch" else None
-    if isinstance(cell, Elman) and cell.form == "outside":
-        return {"tanh": torch.rnn_tanh_cell, "relu": torch.rnn_relu_cell}.get(cell.activation)
+        return "gru" if cell.form == "torch" else None
+    if isinstance(cell, Elman) and cell.form == "outside" and cell.activation in ("tanh", "relu"):
+        return f"rnn_{cell.activation}"
     return None
 
 

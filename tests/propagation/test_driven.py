@@ -217,6 +217,18 @@ def test_variance_of_exponents_is_put_where_it_comes_from():
         dynet.variance_components(dynet.lyapunov_spectrum(dynet.zoo.henon(), [0.1, 0.1], 50))
 
 
+def test_one_run_told_many_times_says_nothing_of_inputs():
+    net = dynet.networks.random_tanh(8, 1.5, W_xh=np.eye(8), rng=0)
+    rows = np.repeat(noise(1, 80, 8), 4, axis=0)
+    ds = dynet.variance_components(dynet.lyapunov_spectrum(net, None, 80, inputs=rows, n_exponents=2))
+    np.testing.assert_array_equal(ds.ratio, 0.0)
+    np.testing.assert_array_equal(ds.standard_error, np.inf)
+    assert ds.attrs["n_identical"] == 2
+    # constant growth is the same in all sequences and all of their blocks
+    linear = dynet.lyapunov_spectrum(driven_linear(0.5 * np.eye(2)), None, 80, inputs=noise(4, 80, 2))
+    np.testing.assert_array_equal(dynet.variance_components(linear).ratio, 1.0)
+
+
 def test_results_come_back_from_files(tmp_path):
     system, inputs = driven_linear(0.5 * np.eye(2)), noise(2, 60, 2)
     results = (dynet.echo_state(system, inputs, n_starts=3), dynet.input_gain(system, inputs, [0.5, 1.0]))

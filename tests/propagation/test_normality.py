@@ -232,3 +232,25 @@ def test_pictures_show_the_numbers():
 def test_results_come_back_from_files(tmp_path):
     for ds in (dynet.non_normality(jordan(3)), dynet.pseudospectrum(jordan(3), n_points=5)):
         assert dynet.load(dynet.save(ds, tmp_path / "a.nc")).identical(ds)
+
+
+@pytest.mark.parametrize("exponent", [-990, -30, 7, 990])
+def test_entries_of_any_size(exponent):
+    A = np.random.default_rng(3).standard_normal((5, 5))
+    one, scaled = (dynet.non_normality(M, n_powers=3) for M in (A, np.ldexp(A, exponent)))
+    for name in ("eigenvalue", "spectral_radius", "spectral_norm", "henrici_departure", "numerical_abscissa",
+                 "numerical_radius"):  # fmt: skip
+        np.testing.assert_allclose(scaled[name] * 2.0**-exponent, one[name], rtol=1e-12, err_msg=name)
+    np.testing.assert_allclose(scaled.relative_departure, one.relative_departure, rtol=1e-12)
+    assert at(one, "relative_departure") > 0.1
+    shift = exponent * np.log(2) * np.arange(4)
+    np.testing.assert_allclose(scaled.log_power_norm - shift, one.log_power_norm, rtol=1e-12, atol=1e-11)
+    assert np.isposinf(at(scaled, "kreiss_bound")) == (exponent > 0)
+
+
+def test_a_huge_shift_grows_once():
+    ds = dynet.non_normality(1e300 * jordan(2))
+    np.testing.assert_allclose(ds.log_transient_growth, 300 * np.log(10))
+    np.testing.assert_allclose(ds.relative_departure, 1.0)
+    assert 1 <= at(ds, "kreiss_bound") < np.inf
+    assert not any(np.isnan(ds[name]).any() for name in ds)

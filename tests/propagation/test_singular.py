@@ -219,6 +219,33 @@ def test_rank_deficient_weights_are_zero_not_rounding():
     assert not np.isnan(nothing.to_array()).any()
 
 
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize(("n", "rank"), [(6, 4), (20, 7), (60, 59)])
+def test_ranks_of_integers(n, rank, seed):
+    # whole numbers: the product has exactly this rank, and no rounding in it
+    random = np.random.default_rng(seed)
+    J = random.integers(-3, 4, (n, rank)) @ random.integers(-3, 4, (rank, n))
+    assert np.linalg.matrix_rank(J) == rank
+    ds = of_jacobians([J.astype(float)] * 3, horizons=[1, 2, 3])
+    np.testing.assert_array_equal(np.isneginf(ds.log_singular_value).sum("index"), n - rank)
+
+
+def test_small_values_of_large_systems_are_no_rounding():
+    # n eps would be 2.7e-14; each column is told from the others to eps alone
+    least = 5e-15
+    ds = of_jacobians([np.diag([*np.ones(119), least])] * 2, horizons=[1, 2])
+    np.testing.assert_allclose(ds.log_singular_value.isel(index=-1), np.log(least) * np.array([1, 2]), rtol=1e-12)
+
+
+@given(seed=st.integers(0, 10_000), n=st.integers(2, 8))
+def test_whole_numbers_of_determinant_one_lose_no_rank(seed, n):
+    random = np.random.default_rng(seed)
+    L, U = (np.tril(random.integers(-2, 3, (n, n)), -1) + np.eye(n) for _ in range(2))
+    ds = of_jacobians([L @ U.T], horizons=1)
+    if np.linalg.cond(L @ U.T) < 1e12:
+        np.testing.assert_allclose(ds.log_singular_value.sum(), 0.0, atol=1e-3)
+
+
 def kinds(W):
     """The same linear map with Jacobians of every kind."""
     n = len(W)

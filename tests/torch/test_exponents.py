@@ -228,6 +228,19 @@ def test_lost_exponents_are_minus_infinity_and_leave_the_others_their_gradient()
     assert torch.isneginf(none).all()
 
 
+@pytest.mark.parametrize("least", [1e-13, 2e-14, 1e-15])
+def test_ranks_are_those_of_the_spectrum(least):
+    """Pivots near ``n eps`` of a large system: one rule tells in both what is rounding."""
+    W = torch.diag(torch.tensor([*np.ones(98), least, 1e-18], dtype=torch.float64))
+    start = torch.zeros(100, dtype=torch.float64)
+    ours = lyapunov_exponents(linear(W.clone().requires_grad_()), start, n_steps=4, qr_interval=1, check=False)
+    ours = ours.detach().numpy()
+    theirs = dynet.lyapunov_spectrum(linear(W), start, 4, qr_interval=1, frame="qr", check=False).lyapunov_exponent
+    assert np.isneginf(theirs[-1])
+    np.testing.assert_array_equal(np.isneginf(ours), np.isneginf(theirs))
+    np.testing.assert_allclose(ours[:98], theirs[:98], atol=1e-12)
+
+
 def test_dead_units_cost_no_nan():
     module = nn.RNN(2, 6, nonlinearity="relu", dtype=torch.float64)
     inputs = torch.randn(3, 20, 2, dtype=torch.float64)
