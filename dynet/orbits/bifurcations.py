@@ -82,7 +82,8 @@ class _Search:
         """
         width = _FINEST * self._segment.length
         with suppress(ConvergenceError, DivergenceError):
-            found = float(brentq(lambda d: test(self._at(d)), low, high, xtol=width, rtol=1e-13, maxiter=60))
+            options = {"xtol": width, "rtol": 1e-13, "maxiter": 60, "full_output": True, "disp": False}
+            found = float(brentq(lambda d: test(self._at(d)), low, high, **options)[0])
             for side in (found - 2 * width, found + 2 * width):
                 self._at(min(max(side, low), high))
         tried = sorted((d, test(node)) for d, node in self._known.items() if low <= d <= high)

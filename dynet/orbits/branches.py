@@ -224,9 +224,7 @@ def _on_new_grid(problem: Problem, node: Node, renewed: tuple[Point, np.ndarray]
         return node
 
 
-def _advanced(
-    problem: Problem, node: Node, ds: float, max_step: float, method: Method
-) -> tuple[Segment, float]:
+def _advanced(problem: Problem, node: Node, ds: float, max_step: float, method: Method) -> tuple[Segment, float]:
     """Return the next step, as long as the branch allows, and the length of the one to try after it."""
     reason = "it bends too sharply"
     metric = problem.metric(node.point)

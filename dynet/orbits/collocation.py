@@ -9,13 +9,23 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numpy.polynomial.legendre import leggauss
 
 from dynet.kernels.periodic_schur import split_product
 from dynet.orbits.branches import Linear, Node, Point, Spectrum
+from dynet.orbits.meshes import (
+    A_GAUSS,
+    B_GAUSS,
+    C_GAUSS,
+    M_STAGES,
+    SLOPES,
+    equal_shares,
+    evaluated,
+    monitor,
+    peaks,
+    weights,
+)
 from dynet.orbits.parameter_family import Family
 
-M_STAGES = 4
 #: Intervals to begin with, and at most.
 _INTERVALS, _MOST_INTERVALS = 40, 320
 #: The defect of the polynomials, relative to the size of the cycle, above which the mesh is refined.
@@ -34,22 +44,6 @@ _SAMPLES = 64
 SHRUNK = "the cycle shrinks to a fixed point"
 HALVED = "the cycle becomes one of half its period"
 LONG = "max_period exceeded"
-
-
-def _lagrange(nodes: np.ndarray) -> list[np.polynomial.Polynomial]:
-    out = []
-    for k, node in enumerate(nodes):
-        others = np.delete(nodes, k)
-        out.append(np.polynomial.Polynomial.fromroots(others) / np.prod(node - others))
-    return out
-
-
-_C = (leggauss(M_STAGES)[0] + 1) / 2
-_B = leggauss(M_STAGES)[1] / 2
-_A = np.array([[ell.integ()(c) - ell.integ()(0.0) for ell in _lagrange(_C)] for c in _C])
-_BASIS = _lagrange(np.append(0.0, _C))  # of the polynomials: through the left end and the stages
-_LEADING = np.array([ell.coef[-1] for ell in _BASIS])
-_SLOPES = np.array([[ell.deriv()(c) for ell in _BASIS] for c in (0.0, 1.0)])
 
 
 class Grid(NamedTuple):
@@ -97,9 +91,11 @@ class CycleProblem:
         spline = CubicSpline(phases, np.concatenate([orbit, orbit[:1]]), bc_type="periodic")
         fine = np.linspace(0, 1, 4000)
         speeds = np.linalg.norm(spline(fine, 1) / self.scale, axis=1)
-        mesh = _equal_shares(fine, (speeds + 0.2 * speeds.mean())[:-1], n_intervals)
+        mesh = equal_shares(fine, (speeds + 0.2 * speeds.mean())[:-1], n_intervals)
         x = spline(mesh[:-1])
-        stages = spline((mesh[:-1, None] + np.diff(mesh)[:, None] * _C).ravel()).reshape(n_intervals, M_STAGES, self.n)
+        stages = spline((mesh[:-1, None] + np.diff(mesh)[:, None] * C_GAUSS).ravel()).reshape(
+            n_intervals, M_STAGES, self.n
+        )
         low, high = self.bounds
         z = np.concatenate([x.ravel(), [np.log(period), (value - low) / (high - low)]])
         return Point(z, Grid(mesh, stages, 0))
@@ -119,14 +115,14 @@ class CycleProblem:
 
     def metric(self, point: Point) -> np.ndarray:
         """Return the weights of squares: means over units and phases, in units of their scale."""
-        weights = _weights(point.inner.mesh)[:, None] / (self.n * self.scale**2)
-        return np.concatenate([weights.ravel(), [_LOG_PERIOD**-2, 1.0]])
+        shares = weights(point.inner.mesh)[:, None] / (self.n * self.scale**2)
+        return np.concatenate([shares.ravel(), [_LOG_PERIOD**-2, 1.0]])
 
     def refer(self, point: Point) -> None:
         """Fix the phase of the cycles that follow by that of ``point``."""
         x = self.states(point)
         f = self.family.values(self.value(point), x) / self.scale**2
-        rows = _weights(point.inner.mesh)[:, None] * f
+        rows = weights(point.inner.mesh)[:, None] * f
         rows /= max(float(np.sqrt((rows**2).sum())), 1e-300)
         self._reference = rows.ravel(), x.ravel()
 
@@ -144,10 +140,10 @@ class CycleProblem:
         J = family.jacobians(value, flat).reshape(N, m, n, n)
         P = family.parameter_derivatives(value, flat).reshape(N, m, n) * (self.bounds[1] - self.bounds[0])
         hT = np.diff(mesh) * T
-        K = -hT[:, None, None, None, None] * np.einsum("il,jlab->jialb", _A, J)
+        K = -hT[:, None, None, None, None] * np.einsum("il,jlab->jialb", A_GAUSS, J)
         K = K.reshape(N, m * n, m * n)
         K[:, np.arange(m * n), np.arange(m * n)] += 1.0
-        rise, shift = (hT[:, None, None] * np.einsum("il,jln->jin", _A, G) for G in (F, P))
+        rise, shift = (hT[:, None, None] * np.einsum("il,jln->jin", A_GAUSS, G) for G in (F, P))
         rhs = np.empty((N, m, n, n + 3))
         rhs[..., 0] = x[:, None, :] + rise - X
         rhs[..., 1 : n + 1] = np.eye(n)
@@ -156,14 +152,14 @@ class CycleProblem:
             D = np.full((N, m * n, n + 3), np.nan)
         else:
             D = np.linalg.solve(K, rhs.reshape(N, m * n, n + 3))
-        through = (hT[:, None, None, None] * np.einsum("i,jiab->jaib", _B, J)).reshape(N, n, m * n) @ D
-        full, full_shift = (hT[:, None] * np.einsum("i,jin->jn", _B, G) for G in (F, P))
+        through = (hT[:, None, None, None] * np.einsum("i,jiab->jaib", B_GAUSS, J)).reshape(N, n, m * n) @ D
+        full, full_shift = (hT[:, None] * np.einsum("i,jin->jn", B_GAUSS, G) for G in (F, P))
         misses = x + full - np.roll(x, -1, axis=0) + through[..., 0]
         factors = through[..., 1 : n + 1] + np.eye(n)
         rows, reference = self._reference
         residual = np.append(misses.ravel(), rows @ (point.z[:-2] - reference))
         A = _cyclic(factors, full + through[..., n + 1], full_shift + through[..., n + 2], rows)
-        trace = float((hT[:, None] * _B * np.trace(J, axis1=2, axis2=3)).sum())
+        trace = float((hT[:, None] * B_GAUSS * np.trace(J, axis1=2, axis2=3)).sum())
         return Linear(A, residual, _Eliminated(D[..., 0], D[..., 1:], factors, family.values(value, x), trace))
 
     def moved(self, point: Point, linear: Linear, dz: np.ndarray, *, correcting: bool) -> Point:
@@ -210,7 +206,7 @@ class CycleProblem:
         x, f = self.states(point), linear.inner.rates
         nodes = np.concatenate([x[:, None, :], X], axis=1)
         ends = np.stack([f, np.roll(f, -1, axis=0)], axis=1)
-        slopes = np.einsum("ek,jkn->jen", _SLOPES, nodes)
+        slopes = np.einsum("ek,jkn->jen", SLOPES, nodes)
         miss = slopes - (np.diff(mesh) * self.period(point))[:, None, None] * ends
         size = np.maximum(np.ptp(nodes.reshape(-1, self.n), axis=0), 1e-300)
         size = np.maximum(size, 1e-3 * (size / self.scale).max() * self.scale)
@@ -229,8 +225,8 @@ class CycleProblem:
             N = min(_MOST_INTERVALS, int(np.ceil(N * min(1.5, (worst / _WANTED) ** (1 / (M_STAGES + 1)) * 1.1))))
         elif worst < _WANTED / 300 and N > _INTERVALS:
             N = max(_INTERVALS, int(0.8 * N))
-        monitor = _monitor(self._nodes(point) / self.scale, mesh)
-        return self._on_mesh(node, _equal_shares(mesh, monitor, N))
+        density = monitor(self._nodes(point) / self.scale, mesh)
+        return self._on_mesh(node, equal_shares(mesh, density, N))
 
     def halved(self, node: Node) -> tuple[Point, np.ndarray]:
         """Return point and tangent on a mesh of half the intervals' lengths."""
@@ -240,11 +236,10 @@ class CycleProblem:
     def _on_mesh(self, node: Node, new: np.ndarray) -> tuple[Point, np.ndarray]:
         point, nodes = node.point, self._nodes(node.point)
         mesh, N = point.inner.mesh, len(new) - 1
-        moves = np.concatenate(
-            [node.tangent[:-2].reshape(-1, 1, self.n), self._stage_part(node.linear, node.tangent).reshape(-1, M_STAGES, self.n)],
-            axis=1,
-        )  # fmt: skip
-        stages_at = (new[:-1, None] + np.diff(new)[:, None] * _C).ravel()
+        at_mesh = node.tangent[:-2].reshape(-1, 1, self.n)
+        at_stages = self._stage_part(node.linear, node.tangent).reshape(-1, M_STAGES, self.n)
+        moves = np.concatenate([at_mesh, at_stages], axis=1)
+        stages_at = (new[:-1, None] + np.diff(new)[:, None] * C_GAUSS).ravel()
         x = evaluated(mesh, nodes, new[:-1])
         X = evaluated(mesh, nodes, stages_at).reshape(N, M_STAGES, self.n)
         tangent = np.concatenate([evaluated(mesh, moves, new[:-1]).ravel(), node.tangent[-2:]])
@@ -265,10 +260,10 @@ class CycleProblem:
         mesh = point.inner.mesh
         at = (mesh[:-1, None] + np.diff(mesh)[:, None] * np.array([0.0, 0.25, 0.5, 0.75])).ravel()
         values = evaluated(mesh, self._nodes(point), at)
-        return -_peaks(at, -values), _peaks(at, values)
+        return -peaks(at, -values), peaks(at, values)
 
     def ending(self, before: Node, after: Node) -> str:
-        """Return why a branch ends here: the cycle has shrunk through a point, halved its period, or become too long."""
+        """Return why a branch ends here, if it does: the cycle has shrunk, halved its period, or become too long."""
         a, b = (self.orbit(node.point, _SAMPLES) / self.scale for node in (before, after))
         a, b = a - a.mean(axis=0), b - b.mean(axis=0)
         if float((a * b).sum()) <= 0 or np.abs(b).max() < _POINT:
@@ -296,13 +291,6 @@ def _gathered(factors: np.ndarray) -> np.ndarray:
     return np.array(out)
 
 
-def _weights(mesh: np.ndarray) -> np.ndarray:
-    """Return the weights of the trapezoidal rule at the points of a periodic mesh."""
-    h = np.diff(mesh)
-    out: np.ndarray = (h + np.roll(h, 1)) / 2
-    return out
-
-
 def _cyclic(factors: np.ndarray, period: np.ndarray, parameter: np.ndarray, phase: np.ndarray) -> np.ndarray:
     """Return the matrix (N n + 1, N n + 2) of the states at the mesh, the period and the parameter."""
     N, n, _ = factors.shape
@@ -325,49 +313,3 @@ def _cyclic(factors: np.ndarray, period: np.ndarray, parameter: np.ndarray, phas
     top = hstack([bands, period.reshape(-1, 1), parameter.reshape(-1, 1)])
     sparse: np.ndarray = vstack([top, np.concatenate([phase, [0.0, 0.0]])[None, :]], format="csr")
     return sparse
-
-
-def evaluated(mesh: np.ndarray, nodes: np.ndarray, at: np.ndarray) -> np.ndarray:
-    """Return the polynomials through ``nodes`` (N, m + 1, n) at phases in [0, 1)."""
-    j = np.clip(np.searchsorted(mesh, at, side="right") - 1, 0, len(mesh) - 2)
-    inside = (at - mesh[j]) / (mesh[j + 1] - mesh[j])
-    basis = np.stack([ell(inside) for ell in _BASIS], axis=1)
-    out: np.ndarray = np.einsum("sk,skn->sn", basis, nodes[j])
-    return out
-
-
-def _monitor(nodes: np.ndarray, mesh: np.ndarray) -> np.ndarray:
-    """Return the density (N,) that the mesh should have: a root of the highest derivative that is left out."""
-    h = np.diff(mesh)
-    m = M_STAGES
-    highest = np.einsum("k,jkn->jn", _LEADING, nodes) / h[:, None] ** m
-    jumps = np.linalg.norm(highest - np.roll(highest, 1, axis=0), axis=1) / ((h + np.roll(h, 1)) / 2)
-    density = (0.5 * (jumps + np.roll(jumps, -1))) ** (1 / (m + 1))
-    mean = float((density * h).sum())
-    density = density + 0.1 * mean if mean > 0 else np.ones_like(density)
-    # neighbours differ little: the estimate is a rough one
-    return np.maximum(density, 0.5 * np.maximum(np.roll(density, 1), np.roll(density, -1)))
-
-
-def _equal_shares(edges: np.ndarray, density: np.ndarray, count: int) -> np.ndarray:
-    """Return a mesh whose intervals have equal shares of a density that is constant between ``edges``."""
-    shares = np.append(0.0, np.cumsum(density * np.diff(edges)))
-    mesh = np.interp(np.linspace(0, shares[-1], count + 1), shares, edges)
-    mesh[0], mesh[-1] = 0.0, 1.0
-    out: np.ndarray = mesh
-    return out
-
-
-def _peaks(at: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """Return the highest values (n,) of periodic samples (s, n), by a parabola through the highest and its neighbours."""
-    k = values.argmax(axis=0)
-    units = np.arange(values.shape[1])
-    before, after = (k - 1) % len(at), (k + 1) % len(at)
-    left, right = (at[k] - at[before]) % 1.0, (at[after] - at[k]) % 1.0
-    top = values[k, units]
-    a, b = values[before, units] - top, values[after, units] - top
-    curvature = (a / left + b / right) / (left + right)
-    slope = b / right - curvature * right
-    with np.errstate(divide="ignore", invalid="ignore"):
-        out: np.ndarray = top + np.where(curvature < 0, -(slope**2) / (4 * curvature), 0.0)
-    return out

@@ -1,5 +1,4 @@
-"""Where branches of cycles end: in a Hopf point, or where the period diverges (a saddle-node on the cycle, a homoclinic
-orbit)."""
+"""Where branches of cycles end: in a Hopf point, or at a saddle-node or a saddle, where the period diverges."""
 
 from __future__ import annotations
 
@@ -14,10 +13,13 @@ from dynet.orbits.branches import Ended, Node, Point, first_node, followed
 from dynet.orbits.parameter_family import Family
 from dynet.orbits.point_branches import PointProblem
 
-#: Fewer points along the divergence tell nothing.
-_FEWEST = 6
-#: Points whose period is at least this part of the last one are fitted, or else the last ones.
-_LATE = 0.2
+#: Fewer points along the divergence tell nothing; so many are taken from earlier periods if they must be.
+_FEWEST, _ENOUGH = 5, 8
+#: Points whose period is at least this part of the last one are fitted, or reached back for.
+_LATE, _EARLY = 0.2, 0.05
+_SEVERAL = 3
+#: Parts of the range of the parameter below it are near the errors of the points.
+_RESOLVED = 1e-6
 #: One law is preferred when the other leaves this many times its squares.
 _CLEARER = 10.0
 _LEAST_QUALITY = 0.999
@@ -44,13 +46,19 @@ def diverging_period(values: np.ndarray, periods: np.ndarray) -> Divergence | No
     At a saddle-node on the cycle ``value - value* ~ (T - T0)^-2``, at a homoclinic orbit of a saddle
     ``value - value* ~ exp(-k T)``; both have three parameters.
     """
-    rising = np.append(np.diff(periods) > 0, True)
-    first = len(periods) - int(np.argmin(rising[::-1])) if not rising.all() else 0
-    late = np.flatnonzero(periods >= _LATE * periods[-1])
-    late = late[late >= first]
-    if len(late) < _FEWEST:
+    falls = np.flatnonzero(np.diff(periods) <= 0)
+    begin = int(falls[-1]) + 1 if falls.size else 0
+    p, T = values[begin:], periods[begin:]
+    # of exponential laws most points are at the limit, to rounding
+    n_at_limit = int((np.abs(p - p[-1]) <= _RESOLVED * np.ptp(p)).sum())
+    if n_at_limit >= _SEVERAL:
+        p, T = p[:-n_at_limit], T[:-n_at_limit]
+    if not len(p):
         return None
-    p, T = values[late], periods[late]
+    first_late = min(int(np.argmax(_LATE * T[-1] <= T)), max(len(T) - _ENOUGH, int(np.argmax(_EARLY * T[-1] <= T))))
+    p, T = p[first_late:], T[first_late:]
+    if len(p) < _FEWEST:
+        return None
     root, log = _fitted(p, T, _root_law), _fitted(p, T, _log_law)
     weights = _weights(T)
     total = float(((weights * (p - np.average(p, weights=weights**2))) ** 2).sum())
@@ -66,7 +74,11 @@ def diverging_period(values: np.ndarray, periods: np.ndarray) -> Divergence | No
     half = slice(len(T) // 2, None) if len(T) // 2 >= 4 else slice(len(T) - 4, None)
     error = 3 * abs(_fitted(p[half], T[half], law)[0] - chosen[0])
     error = error if kind != "unknown" else max(error, abs(root[0] - log[0]))
-    return Divergence(kind, chosen[0], error, qualities[best], qualities[1 - best])
+    limit = chosen[0]
+    if kind == "homoclinic" and n_at_limit >= _SEVERAL:
+        limit = float(values[-1])
+        error = 3 * float(np.abs(values[-_SEVERAL:] - limit).max())
+    return Divergence(kind, limit, error, qualities[best], qualities[1 - best])
 
 
 def _weights(T: np.ndarray) -> np.ndarray:
@@ -131,7 +143,9 @@ def saddle_node_nearby(family: Family, x: np.ndarray, last: float, limit: float)
             for found in find_bifurcations(segment, multipliers=False):
                 if found.kind == "fold":
                     value = problem.value(found.node.point)
-                    return Located(problem, found.node, value, found.error * 2 * width + _ROUNDING * abs(value), found.rank)
+                    return Located(
+                        problem, found.node, value, found.error * 2 * width + _ROUNDING * abs(value), found.rank
+                    )
     except (Ended, *_FAILURES):
         return None
     return None
@@ -163,5 +177,5 @@ def hopf_nearby(family: Family, x: np.ndarray, values: tuple[float, float], omeg
     if abs(growth) > 1e-7 * omega or not 0.5 * omega < angle < 2 * omega:
         return None
     slope = abs(growth - before) / max(abs(b - a), 1e-300)
-    error = abs(growth) / slope if slope > 0 else abs(b - a)
-    return Located(problem, node, problem.value(node.point), error + _ROUNDING * max(abs(b), span), rank)
+    error = (abs(growth) + _ROUNDING * omega) / slope if slope > 0 else abs(b - a)
+    return Located(problem, node, problem.value(node.point), error, rank)

@@ -42,6 +42,8 @@ class Family:
     def __init__(self, make: Maker, field: Field, column: int | None) -> None:
         self._make, self.field, self._column = make, field, column
         self.n, self.is_map = field.n, isinstance(field.system, Map)
+        #: time of a step of maps
+        self.dt = field.system.dt if isinstance(field.system, Map) else np.nan
         self.precision = field.tolerance
         self._last: tuple[float, Field] | None = None
         self._refused: set[Any] = set()
@@ -84,9 +86,7 @@ class Family:
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             if field.system.vectorized:
                 states = move_like(x, field.prototype)
-                J = assemble(
-                    as_multiplier(field.jac(0.0, states, states[:, :0], field.system.params), field.prototype)
-                )
+                J = assemble(as_multiplier(field.jac(0.0, states, states[:, :0], field.system.params), field.prototype))
                 J = np.asarray(to_numpy(J), dtype=np.float64)
                 return np.array(np.broadcast_to(J, (len(x), *J.shape[-2:])))
             if (compiled := self._compiled(field, field.jac, len(x))) is not None:
@@ -151,7 +151,10 @@ def checked_family(
         raise InputError(f"system({start:g}) failed with {type(error).__name__}: {error}") from error
     if not isinstance(at_start, Map | Flow):
         raise InputError(f"system({start:g}) returned {shown(type(at_start).__name__)}: it must return a Map or a Flow")
-    field, _, _ = checked_field(at_start, states[0], 0)
+    try:
+        field, _, _ = checked_field(at_start, states[0], 0)
+    except InputError as error:
+        raise InputError(str(error).replace("x0", "start")) from error
     require_autonomous(field, states[0], "system")
     return Family(make, field, column), name, float(start)
 
@@ -178,4 +181,5 @@ def _addressed(faults: Faults, system: Map | Flow, parameter: Any) -> tuple[Make
         moved[place] = value
         return replace(system, params=replaced(p, moved))
 
-    return make, names[place], float(numbers[place]), place
+    name = names[place] if not names[place].isdigit() else f"parameter {names[place]}"
+    return make, name, float(numbers[place]), place

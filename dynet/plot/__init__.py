@@ -7,6 +7,7 @@ __getattr__, __dir__, __all__ = _lazy.attach(
     submod_attrs={
         "adaptation": ["gain_scaling"],
         "complex_plane": ["eigenvalues", "pseudospectrum"],
+        "continuation": ["continuation"],
         "fractional": ["fractional_order"],
         "orbits": ["cycle", "fixed_points", "multipliers", "phase_portrait"],
         "propagation": ["gradient_norms", "singular_values"],
