@@ -147,7 +147,7 @@ def continue_orbit(
     ['supercritical']
     """
     faults = Faults()
-    states, period, value = _started(faults, start, value)
+    states, period, known = _started(faults, start)
     low, high = _checked_bounds(faults, bounds)
     faults.choice("method", method, ("arclength", "natural"))
     faults.choice("direction", direction, ("both", "up", "down"))
@@ -156,7 +156,7 @@ def continue_orbit(
         if given is not None:
             faults.positive(name, given)
     faults.raise_if_any()
-    family, name, at = checked_family(system, parameter, value, states)
+    family, name, at = checked_family(system, parameter, value, states, known)
     if not low <= at <= high:
         faults.add("bounds", (low, high), f"they must contain the parameter's value at the start, {name}={at:.9g}")
     if family.is_map and period is not None and period != len(states) * family.dt:
@@ -193,24 +193,25 @@ def continue_orbit(
     return branch_dataset(problem, name, recorded(problem, begin), down, up, settings)
 
 
-def _started(faults: Faults, start: Any, value: Any) -> tuple[np.ndarray, float | None, Any]:
-    """Return the states (p, n) at the start, the period of a cycle, and the parameter that it tells."""
+def _started(faults: Faults, start: Any) -> tuple[np.ndarray, float | None, tuple[str, float] | None]:
+    """Return the states (p, n) at the start, the period of a cycle, and the parameter and its value that it tells."""
     if not isinstance(start, xr.Dataset):
         state = faults.real_array("start", getattr(start, "values", start), finite=True)
         if not faults and (state.ndim != 1 or state.size == 0):
             faults.add("start", state, "give a state (n,), or the Dataset of a cycle or periodic orbit")
-        return np.atleast_2d(state), None, value
+        return np.atleast_2d(state), None, None
     if not {"orbit", "period"} <= set(start.variables) or start["orbit"].dims != ("phase", "unit"):
         what = "Dataset without orbit(phase, unit) and period"
         faults.add("start", what, "give what find_limit_cycle, find_periodic_orbit or cycle_from_hopf returned")
-        return np.zeros((1, 1)), None, value
+        return np.zeros((1, 1)), None, None
     states = faults.real_array("start.orbit", start["orbit"].values, finite=True)
     period = float(start["period"])
     if not (np.isfinite(period) and period > 0):
         faults.add("start.period", period, "it is no cycle: give a state for a fixed point")
-    if value is None and "parameter" in start.variables:
-        value = float(start["parameter"])
-    return states, period, value
+    known = None
+    if "parameter" in start.variables and "parameter" in start.attrs:
+        known = str(start.attrs["parameter"]), float(start["parameter"])
+    return states, period, known
 
 
 def _checked_bounds(faults: Faults, bounds: Any) -> tuple[float, float]:

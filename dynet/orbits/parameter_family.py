@@ -124,22 +124,29 @@ class Family:
 
 
 def checked_family(
-    system: Any, parameter: Any, value: Any, states: np.ndarray
+    system: Any, parameter: Any, value: Any, states: np.ndarray, known: tuple[str, float] | None = None
 ) -> tuple[Family, str, float]:  # fmt: skip
-    """Return the family, the name of its parameter and its value at the start, whose states are (s, n)."""
+    """Return the family, the name of its parameter and its value at the start, whose states are (s, n).
+
+    ``known`` is the parameter's name and value that the start itself brings.
+    """
     faults = Faults()
     if isinstance(system, Map | Flow):
         make, name, own, column = _addressed(faults, system, parameter)
-        start = own if value is None else value
+        start = own
     elif callable(system) and not hasattr(system, "state_dict"):
-        make, column, start = system, None, value
+        make, column, start = system, None, None
         name = parameter if isinstance(parameter, str) else "parameter"
         if not isinstance(parameter, str):
             faults.add("parameter", parameter, "give a name for what the function system(value) takes")
-        if value is None:
+        if value is None and (known is None or known[0] != name):
             faults.say("value: give the parameter's value at start, as system is a function of it")
     else:
         require_system(system)
+    if value is not None:
+        start = value
+    elif known is not None and known[0] == name:
+        start = known[1]
     if not faults and not (is_number(start) and np.isfinite(start)):
         faults.add("value", start, "give a finite number")
     faults.raise_if_any()

@@ -132,17 +132,17 @@ def hodgkin_huxley(
 
     References
     ----------
-    Hodgkin & Huxley (1952), doi:10.1113/jphysiol.1952.sp004764; bifurcations along the current: Hassard (1978),
-    doi:10.1016/0022-5193(78)90168-6; Rinzel & Miller (1980), doi:10.1016/0025-5564(80)90104-7.
+    Hodgkin & Huxley (1952), doi:10.1113/jphysiol.1952.sp004764; its bifurcations along the current: Rinzel & Miller
+    (1980), Mathematical Biosciences 49, 27; Balti, Lanza & Aziz-Alaoui (2018), doi:10.3934/mbe.2018036.
 
     Examples
     --------
-    At 10 uA / cm^2 it fires 68 times a second:
+    At 10 uA / cm^2 it fires 68.3 times a second:
 
     >>> import dynet
     >>> cycle = dynet.find_limit_cycle(dynet.zoo.hodgkin_huxley(10.0), [0.0, 0.1, 0.4, 0.5])
     >>> round(1000 / float(cycle.period), 1)
-    68.4
+    68.3
     """
     params = HodgkinHuxleyParameters(
         current, g_sodium, g_potassium, g_leak, e_sodium, e_potassium, e_leak, capacitance, temperature

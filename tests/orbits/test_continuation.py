@@ -16,6 +16,7 @@ def flow_of(f, derivative, **params):
 
 SADDLE_NODE = flow_of(lambda x, mu: mu - x**2, lambda x, mu: -2 * x, mu=1.0)
 PITCHFORK = flow_of(lambda x, mu: mu * x - x**3, lambda x, mu: mu - 3 * x**2, mu=-0.5)
+LOGISTIC = dynet.zoo.logistic(2.5)
 CUSP = flow_of(lambda x, drive: drive + x - x**3, lambda x, drive: 1 - 3 * x**2, drive=0.0)
 
 
@@ -208,6 +209,13 @@ def test_parameters_are_found_by_name_and_number(jac_params):
     assert float(dynet.continue_orbit(flow, start, "drive", (0.0, 0.2)).parameter[0]) == 0
 
 
+def test_branches_come_back_from_files(tmp_path):
+    for high, count in ((3.1, 1), (2.6, 0)):
+        branch = dynet.continue_orbit(LOGISTIC, [0.6], "r", (2.4, high))
+        assert branch.sizes["bifurcation"] == count
+        assert dynet.load(dynet.save(branch, tmp_path / f"{count}.nc")).identical(branch)
+
+
 def test_an_input_is_a_parameter_too():
     net = dynet.networks.tanh_rnn([[0.5]], [[1.0]])
     branch = dynet.continue_orbit(lambda u: net.with_input([u]), [0.0], "u", (-1.0, 1.0), value=0.0)
@@ -241,9 +249,6 @@ def test_what_stops_a_branch_is_told_and_what_was_found_is_kept():
     assert "no weights there" in branch.attrs["last_end"]
     assert branch.attrs["first_end"] == "bound -1 reached"
     assert 0.15 < float(branch.parameter[-1]) <= 0.2
-
-
-LOGISTIC = dynet.zoo.logistic(2.5)
 
 
 @pytest.mark.parametrize(

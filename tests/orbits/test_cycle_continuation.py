@@ -102,6 +102,7 @@ def test_the_period_of_a_phase_that_slows_down_diverges_as_on_paper():
     np.testing.assert_allclose(branch.bifurcation_state[0], [1, 0], atol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_homoclinic_orbit_is_told_from_a_saddle_node():
     # dH/dt = (mu - H) y^2: the cycle is the level mu of H = y^2 / 2 - x^2 / 2 + x^3 / 3, homoclinic at 0
     def rhs(t, x, u, p):
@@ -169,6 +170,7 @@ def rossler_flip():
     return dynet.continue_orbit(flow, cycle, "c", (2.78, 2.86), direction="up", max_step=0.2)
 
 
+@pytest.mark.slow
 def test_rossler_doubles_its_period(rossler_flip):
     assert found(rossler_flip)[0] == ["flip"]
     # a cycle shortly before is stable, one after is not, by their multipliers
@@ -192,6 +194,14 @@ def test_the_doubled_cycle_ends_where_the_single_one_flips(rossler_flip):
     assert found(branch)[0] == ["flip"]
     errors = branch.bifurcation_error[0] + rossler_flip.bifurcation_error[0]
     assert abs(branch.bifurcation_parameter[0] - rossler_flip.bifurcation_parameter[0]) <= errors < 1e-4
+
+
+def test_the_value_of_a_start_is_that_of_its_own_parameter(hopf):
+    flow, _, cycle = hopf
+    growth = float(cycle.parameter)
+    branch = dynet.continue_orbit(flow.with_params(growth=growth), cycle, "shear", (0.3, 0.5), max_step=0.2)
+    assert branch.attrs["start_value"] == 0.4
+    np.testing.assert_allclose(branch.period, 2 * np.pi / (1.5 - branch.parameter * growth), rtol=1e-9)
 
 
 def test_bad_input(hopf):
