@@ -71,6 +71,7 @@ def test_the_tanh_network_between_its_hopf_point_and_its_saddle_nodes(tanh_branc
     assert (tanh_branch.stability == "stable").all()
 
 
+@pytest.mark.slow
 def test_points_on_the_branch_are_cycles_as_they_are_found_alone(tanh_branch):
     point = tanh_branch.isel(point=int(np.argmin(abs(tanh_branch.parameter.values - 0.3))))
     flow = tanh_flow(float(point.parameter))
@@ -81,6 +82,7 @@ def test_points_on_the_branch_are_cycles_as_they_are_found_alone(tanh_branch):
     np.testing.assert_allclose(point.maximum, cycle.orbit.max("phase"), rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_the_period_of_a_phase_that_slows_down_diverges_as_on_paper():
     # r' = r - r^3, phi' = 1 + mu - cos(phi) on the circle: T = 2 pi / sqrt(mu^2 + 2 mu)
     def rhs(t, x, u, p):
