@@ -86,6 +86,8 @@ from .orbits.phase import (
     phase_shift as phase_shift,
 )
 from .orbits.rotation import rotation_number as rotation_number
+from .orbits.continuation import continue_orbit as continue_orbit
+from .orbits.hopf_cycles import cycle_from_hopf as cycle_from_hopf
 from .orbits.classify import classify_attractor as classify_attractor
 
 # files and pictures

@@ -11,6 +11,7 @@ __getattr__, __dir__, __all__ = _lazy.attach(
         "controller": ["controller"],
         "responses": ["response_curve", "response_distribution"],
         "complex_plane": ["eigenvalues", "pseudospectrum"],
+        "continuation": ["continuation"],
         "fractional": ["fractional_order"],
         "losses": ["loss_curves"],
         "orbits": ["cycle", "fixed_points", "multipliers", "phase_portrait"],

@@ -14,12 +14,14 @@ from numba import njit
 from dynet._validate import Faults
 from dynet.systems.flow import Flow
 from dynet.systems.map import Map
+from dynet.systems.neurons import hodgkin_huxley
 from dynet.typing import Array, ArrayLike
 
 __all__ = [
     "baker_map",
     "cat_map",
     "henon",
+    "hodgkin_huxley",
     "linear_map",
     "logistic",
     "lorenz63",

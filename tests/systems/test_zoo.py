@@ -19,6 +19,7 @@ MAPS = {
     "linear": (zoo.linear_map([[1.0, 2.0, 0.0], [0.5, -1.0, 1.0], [3.0, 0.0, 0.1]]), [1.0, -1.0, 2.0]),
 }
 FLOWS = {
+    "hodgkin-huxley": (zoo.hodgkin_huxley(7.0), [-50.0, 0.2, 0.4, 0.5]),
     "lorenz63": (zoo.lorenz63(), [1.0, -2.0, 20.0]),
     "lorenz96": (zoo.lorenz96(7), np.arange(7) - 2.5),
     "rossler": (zoo.rossler(), [1.0, -2.0, 3.0]),
