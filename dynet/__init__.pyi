@@ -77,6 +77,8 @@ from .orbits.phase import (
 )
 from .orbits.rotation import rotation_number as rotation_number
 from .orbits.classify import classify_attractor as classify_attractor
+from .orbits.parameter_plane import exponent_map as exponent_map
+from .orbits.robustness import zero_exponent_robustness as zero_exponent_robustness
 
 # files and pictures
 from .io import load as load, save as save

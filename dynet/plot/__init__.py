@@ -9,6 +9,7 @@ __getattr__, __dir__, __all__ = _lazy.attach(
         "complex_plane": ["eigenvalues", "pseudospectrum"],
         "fractional": ["fractional_order"],
         "orbits": ["cycle", "fixed_points", "multipliers", "phase_portrait"],
+        "parameters": ["exponent_map", "robustness"],
         "propagation": ["gradient_norms", "singular_values"],
         "running": ["convergence"],
         "spectra": ["spectrum"],

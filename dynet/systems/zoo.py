@@ -14,6 +14,7 @@ from numba import njit
 from dynet._validate import Faults
 from dynet.systems.flow import Flow
 from dynet.systems.map import Map
+from dynet.systems.two_units import tanh_oscillator
 from dynet.typing import Array, ArrayLike
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "rossler",
     "skew_tent",
     "stuart_landau",
+    "tanh_oscillator",
     "van_der_pol",
 ]
 
