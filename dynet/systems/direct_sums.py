@@ -110,7 +110,8 @@ def direct_sum(*systems: Map | Flow) -> Map | Flow:
     array([ 0.7,  0.4, -1.6])
     """
     faults = Faults()
-    kind = type(systems[0]) if systems else None
+    first: Any = systems[0] if systems else None
+    kind = type(first)
     if kind not in (Map, Flow):
         faults.add("systems", systems, "give dynet.Map or dynet.Flow, one or more of a kind")
         faults.raise_if_any()
@@ -140,13 +141,13 @@ def direct_sum(*systems: Map | Flow) -> Map | Flow:
         "vectorized": all(system.vectorized for system in systems),
         "units": units,
         "like": namespace(likes[0]).concat(likes, axis=-1),
-        "time_unit": systems[0].time_unit,
+        "time_unit": first.time_unit,
     }
-    jac = SideBySideJacobian(tuple(system.jac for system in systems), sizes)
+    parts: Any = systems
+    jac = SideBySideJacobian(tuple(part.jac for part in parts), sizes)
     if kind is Map:
-        step = SideBySide(tuple(system.step for system in systems), sizes)
-        return Map(step, jac, dt=systems[0].dt, **settings)
-    return Flow(SideBySide(tuple(system.rhs for system in systems), sizes), jac, **settings)
+        return Map(SideBySide(tuple(part.step for part in parts), sizes), jac, dt=first.dt, **settings)
+    return Flow(SideBySide(tuple(part.rhs for part in parts), sizes), jac, **settings)
 
 
 def _size(faults: Faults, i: int, system: Any) -> int:

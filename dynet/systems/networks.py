@@ -5,11 +5,13 @@ states, and their Jacobians are operators.
 """
 
 from dynet.systems.deep_networks import feedforward
+from dynet.systems.direct_sums import direct_sum
 from dynet.systems.elman_networks import gamma_rnn, rate_network, relu_rnn, tanh_rnn
 from dynet.systems.gated_networks import gru, gru_flow, lstm
 from dynet.systems.random_networks import random_tanh, rotation_rnn
 
 __all__ = [
+    "direct_sum",
     "feedforward",
     "gamma_rnn",
     "gru",
