@@ -89,6 +89,8 @@ from .orbits.rotation import rotation_number as rotation_number
 from .orbits.continuation import continue_orbit as continue_orbit
 from .orbits.hopf_cycles import cycle_from_hopf as cycle_from_hopf
 from .orbits.classify import classify_attractor as classify_attractor
+from .orbits.parameter_plane import exponent_map as exponent_map
+from .orbits.robustness import zero_exponent_robustness as zero_exponent_robustness
 
 # files and pictures
 from .io import load as load, save as save

@@ -15,6 +15,7 @@ __getattr__, __dir__, __all__ = _lazy.attach(
         "fractional": ["fractional_order"],
         "losses": ["loss_curves"],
         "orbits": ["cycle", "fixed_points", "multipliers", "phase_portrait"],
+        "parameters": ["exponent_map", "robustness"],
         "propagation": ["gradient_norms", "singular_values"],
         "running": ["convergence"],
         "spectra": ["spectrum"],

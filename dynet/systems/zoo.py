@@ -15,6 +15,7 @@ from dynet._validate import Faults
 from dynet.systems.flow import Flow
 from dynet.systems.map import Map
 from dynet.systems.neurons import hodgkin_huxley
+from dynet.systems.two_units import tanh_oscillator
 from dynet.typing import Array, ArrayLike
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "rossler",
     "skew_tent",
     "stuart_landau",
+    "tanh_oscillator",
     "van_der_pol",
 ]
 

@@ -13,6 +13,7 @@ from dynet.torch.exponents import lyapunov_exponents  # noqa: E402
 from dynet.torch.fisher import fisher_bound  # noqa: E402
 from dynet.torch.flossing import flossing_loss  # noqa: E402
 from dynet.torch.gradients import gradient_norms  # noqa: E402
+from dynet.torch.init import limit_cycle_  # noqa: E402
 from dynet.torch.models import SequenceModel, matched_units  # noqa: E402
 from dynet.torch.modules import GammaRNN  # noqa: E402
 from dynet.torch.monitor import LyapunovMonitor  # noqa: E402
@@ -35,8 +36,9 @@ __all__ = [
     "from_state_dict",
     "from_vector_field",
     "gradient_norms",
+    "limit_cycle_",
     "lyapunov_exponents",
-    "orthogonal_",
     "matched_units",
+    "orthogonal_",
     "train",
 ]
