@@ -63,10 +63,12 @@ def _slopes(
     if not (wanted[1] or wanted[2]):
         return by_x, None, None
     distance, smaller = z.abs(), torch.minimum(p, q)
-    above = -torch.log1p(-smaller)  # of softplus(z) over the larger of z and 0
+    below = torch.log1p(-smaller)  # the larger of z and 0, less softplus(z)
     by_n = by_s = None
     if wanted[1]:
-        by_n = s * (x * product) - rest / n**2 * torch.addcmul(above, distance, smaller)
+        missing = torch.addcmul(below, distance, smaller, value=-1)
+        by_n = torch.addcmul(missing * (rest / n**2), x * product, s)
     if wanted[2]:
-        by_s = p - ((z + distance) / 2 + above) / n  # whose derivative at 0 is right too, unlike that of relu
+        # (z + |z|) / 2, whose derivative at 0 is right too, unlike that of relu
+        by_s = torch.addcmul(p, torch.add(below, z + distance, alpha=-0.5), 1 / n)
     return by_x, by_n, by_s

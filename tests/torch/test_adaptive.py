@@ -7,6 +7,7 @@ import torch
 import dynet
 from dynet.errors import InputError
 from dynet.torch import AdaptiveRNN, GammaRNN, from_module, from_state_dict, lyapunov_exponents, orthogonal_
+from dynet.torch.gamma import Gamma
 
 
 def some_rnn(dtype=torch.float64, **settings):
@@ -222,3 +223,11 @@ def test_a_diverging_gamma_network_is_told():
     with pytest.raises(dynet.DivergenceError) as caught:
         dynet.lyapunov_spectrum(from_module(rnn), [1.0, 1.0], 150)
     assert caught.value.unit == "h[0][0]"
+
+
+def test_second_derivatives_of_gamma_at_zero():
+    """With respect to s and x it is n p (1 - p) - p, at x = 0 there is a kink in |x| that must not show."""
+    x, n, s = (torch.tensor(value, dtype=torch.float64, requires_grad=True) for value in (0.0, 5.0, 0.3))
+    by_s, by_n = torch.autograd.grad(Gamma.apply(x, n, s), (s, n), create_graph=True)
+    assert torch.autograd.grad(by_s, x, retain_graph=True)[0].item() == pytest.approx(5 / 4 - 1 / 2, rel=1e-12)
+    assert torch.autograd.grad(by_n, x)[0].item() == pytest.approx(0.3 / 4, rel=1e-12)
