@@ -98,8 +98,9 @@ class Templates:
             return scaled
         means = np.sum(values * self._means, axis=-1)
         symbols = self._symbols.view(np.float64)  # real numbers times complex ones are all real products
-        result = np.empty(self._records.response[:, self._records.window].shape)
-        for units in blocks(*result.shape):
+        n_samples = self._records.window.stop - self._records.window.start
+        result = np.empty((len(orders), n_samples))
+        for units in blocks(len(orders), n_samples):
             spectra = (values[units] @ symbols).view(np.complex128)
             spectra *= self._records.spectrum[units]
             np.subtract(self._signals(spectra), means[units, None], out=result[units])
