@@ -128,8 +128,9 @@ def _draw(ax: Axes, x: np.ndarray, y: np.ndarray, stable: np.ndarray, shade: str
     """Draw a line in parts, each up to the first point of the next."""
     changes = np.flatnonzero(stable[1:] != stable[:-1]) + 1
     edges = [0, *changes.tolist(), len(x)]
-    for number, (a, b) in enumerate(pairwise(edges)):
+    named = next((a for a in edges[:-1] if stable[a]), 0)  # the legend shows a solid line if there is one
+    for a, b in pairwise(edges):
         part = slice(a, b + 1)
         style = "-" if stable[a] else "--"
-        label = name if number == 0 and name else None
+        label = name if a == named and name else None
         ax.plot(x[part], y[part], style, color=shade, linewidth=1.6, label=label)
