@@ -9,6 +9,7 @@ import numpy as np
 import xarray as xr
 
 from dynet._validate import Faults
+from dynet.errors import InputError
 from dynet.plot._axes import COLOURS, FAINT, LineStyle, axes_of, colour, line_style, named_results, tidy
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ _Curve = tuple[str, str, LineStyle, xr.DataArray]
 def singular_values(
     results: xr.Dataset | Mapping[str, xr.Dataset], *, ax: Axes | None = None, per_time: bool = False
 ) -> Axes:
-    """Draw log singular values of products against their horizon.
+    """Draw log singular values of products against their horizon, or those by the input against the lag.
 
     Lines are medians over sequences and windows: of one result all values, thinned out if they are many, of several
     the largest and the smallest; the bands of these two hold 80 % of the runs.
@@ -38,7 +39,7 @@ def singular_values(
     Parameters
     ----------
     results : Dataset or mapping of str to Dataset
-        From `dynet.singular_values`; names of a mapping become the legend.
+        From `dynet.singular_values`, or all from `dynet.input_singular_values`; names of a mapping become the legend.
     ax : matplotlib Axes, optional
         Where to draw; a new figure if not given.
     per_time : bool, default False
@@ -65,14 +66,20 @@ def singular_values(
     'horizon (step)'
     """
     named = named_results(results, "log_singular_value", "dynet.singular_values")
+    lengths = {"lag" if "lag" in result.dims else "horizon" for result in named.values()}
+    if len(lengths) > 1:
+        raise InputError("results: some are against a horizon, some against a lag: draw them in pictures of their own")
+    (length,) = lengths
     ax = axes_of(ax)
     for number, (name, result) in enumerate(named.items()):
-        logs = result["log_singular_value"] / (result["duration"] if per_time else 1.0)
+        logs = result["log_singular_value"]
+        if per_time:
+            logs = (logs / result["duration"].where(result["duration"] > 0)).dropna(length, how="all")
         n = result.sizes["index"]
         inner: Any = (
             np.unique(np.linspace(0, n - 1, min(n, _MOST_LINES)).round().astype(int)) if len(named) == 1 else []
         )
-        horizons = result["horizon"].values
+        horizons = logs[length].values
         for i in sorted({0, n - 1, *inner}):
             outer = i in (0, n - 1)
             label = {n - 1: "smallest", 0: "largest"}.get(int(i), "") if len(named) == 1 else name if i == 0 else ""
@@ -80,10 +87,11 @@ def singular_values(
             style: dict[str, Any] = {"linewidth": 1.6 if outer else 0.6, "zorder": 3 if outer else 1}
             if horizons.size <= _MARKERS_UP_TO:
                 style |= {"marker": "o", "markersize": 4.0 if outer else 2.5}
-            _curve(ax, horizons, logs.isel(index=int(i)), "horizon", shade, label, style, band=outer)
+            _curve(ax, horizons, logs.isel(index=int(i)), length, shade, label, style, band=outer)
     ax.axhline(0, color=FAINT, linewidth=0.8, zorder=0)
-    ax.set_xscale("log")
-    ax.set_xlabel("horizon (step)")
+    if length == "horizon":  # a lag may be zero
+        ax.set_xscale("log")
+    ax.set_xlabel(f"{length} (step)")
     units = next(iter(named.values()))["duration"].attrs["units"]
     ax.set_ylabel(f"log singular value (nat / {units})" if per_time else "log singular value (nat)")
     _legend(ax)

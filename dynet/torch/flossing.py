@@ -30,6 +30,12 @@ def flossing_loss(exponents: torch.Tensor, target: float | torch.Tensor = 0.0) -
     InputError
         If an exponent is -inf (below resolution), or ``target`` does not fit.
 
+    Notes
+    -----
+    It helps where gradients do not reach back far enough for training to begin. In the delayed copy of
+    ``benchmarks/flossing.py`` flossing before training lengthens the horizon; the same number of steps during training
+    does less, and where plain training succeeds, its processor time is better spent on that.
+
     References
     ----------
     Engelken (2023), "Gradient flossing: improving gradient descent through dynamic control of Jacobians",

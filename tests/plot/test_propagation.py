@@ -31,6 +31,21 @@ def median(values, dims):
     return values.quantile(0.5, dims, method="inverted_cdf").values
 
 
+def test_values_by_the_input_are_drawn_against_the_lag():
+    net = dynet.networks.tanh_rnn(np.eye(3) / 2, np.ones((3, 2)) / np.sqrt(3))
+    ds = dynet.input_singular_values(net, None, 12, inputs=np.zeros((12, 2)), lags=[0, 1, 5])
+    ax = dynet.plot.singular_values(ds)
+    assert ax.get_xlabel() == "lag (step)"
+    largest = next(drawn for drawn in ax.get_lines() if drawn.get_label() == "largest")
+    np.testing.assert_array_equal(largest.get_xdata(), [0, 1, 5])
+    np.testing.assert_allclose(largest.get_ydata(), np.log(2) * (0.5 - np.array([0, 1, 5])), atol=1e-12)
+    rates = dynet.plot.singular_values({"a": ds}, per_time=True).get_lines()[0]
+    np.testing.assert_array_equal(rates.get_xdata(), [1, 5])
+    with pytest.raises(dynet.InputError, match="pictures of their own"):
+        dynet.plot.singular_values({"a": ds, "b": VALUES})
+    pyplot.close("all")
+
+
 def test_singular_values_are_medians_with_bands():
     ax = dynet.plot.singular_values(VALUES)
     runs = ["sequence", "start"]
