@@ -60,8 +60,8 @@ def main() -> None:
         rows.append((name, times[0], times[1]))
     print(f"{CELLS * CELLS} cells, {STEPS} steps, processor seconds")
     print(f"{'':32}{'first call':>12}{'again':>10}{'limit':>8}")
-    for name, first, median in rows:
-        print(f"{name:32}{first:12.1f}{median:10.1f}{LIMIT if name == 'flow' else '':>8}")
+    for name, first, again in rows:
+        print(f"{name:32}{first:12.1f}{again:10.1f}{LIMIT if name == 'flow' else '':>8}")
     single = one_cell_at_a_time()
     ratio = single / rows[0][2]
     print(f"find_limit_cycle and floquet_multipliers cell by cell: {single:.1f} s, {ratio:.1f} times as long")

@@ -128,6 +128,8 @@ def zero_exponent_robustness(
         faults.add("dt", dt, "it belongs to flows: a map has its own")
     elif isinstance(system, Flow):
         faults.positive("dt", dt)
+    if not _has_numbers(system.params):
+        faults.say("system has no parameters that are floats or arrays: there is nothing to perturb")
     faults.raise_if_any()
     assert dt is not None or isinstance(system, Map)
     stepped = system if isinstance(system, Map) else system.to_map(float(dt or 0.0))
@@ -170,6 +172,12 @@ def added_noise(params: Any, size: float, rng: np.random.Generator) -> Any:
         )
     scale = size / np.sqrt(array.shape[-1]) if array.ndim > 1 else size
     return array + scale * rng.standard_normal(array.shape)
+
+
+def _has_numbers(params: Any) -> bool:
+    if isinstance(params, dict | tuple | list):
+        return any(_has_numbers(entry) for entry in (params.values() if isinstance(params, dict) else params))
+    return isinstance(params, float | np.floating) or hasattr(params, "shape")
 
 
 def _stacked(sets: list[Any]) -> Any:

@@ -136,6 +136,8 @@ def _gates(module: Any) -> int:
 
 def _chosen_layers(faults: Faults, module: Any, layers: Any) -> list[int]:
     wanted = range(module.num_layers) if layers is None else list(layers) if isinstance(layers, Iterable) else [layers]
+    if not wanted:
+        faults.add("layers", layers, "name at least one layer, or leave it out for all")
     for layer in wanted:
         faults.integer("layers", layer, 0, module.num_layers - 1, ", a layer of the module")
     return [] if len(faults) else sorted({int(layer) for layer in wanted})

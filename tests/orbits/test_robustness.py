@@ -76,3 +76,5 @@ def test_noise():
 def test_bad_input(sizes, options, message):
     with pytest.raises(InputError, match=message):
         dynet.zero_exponent_robustness(dynet.zoo.henon(), [0.1, 0.1], sizes, **options)
+    with pytest.raises(InputError, match="nothing to perturb"):
+        dynet.zero_exponent_robustness(dynet.zoo.cat_map(), [0.1, 0.1], [0.1])

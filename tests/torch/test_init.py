@@ -100,6 +100,7 @@ def test_a_gradient_comes_through():
     [
         (torch.nn.LSTM(2, 4), {}, "module=LSTM"),
         (torch.nn.RNN(2, 4, nonlinearity="relu"), {}, "give a torch.nn.RNN with tanh"),
+        (torch.nn.RNN(2, 4), {"layers": []}, "name at least one layer"),
         (torch.nn.RNN(2, 1), {}, "an oscillator takes two units"),
         (torch.nn.RNN(2, 4), {"alpha": 0.9}, "alpha=0.9: two units oscillate at no angle"),
         (torch.nn.RNN(2, 4), {"alpha": [1.2, 1.3, 1.4]}, "one for each of the 2 blocks"),
