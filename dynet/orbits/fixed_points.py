@@ -10,13 +10,11 @@ import xarray as xr
 from dynet._labels import dataset, unit_coordinates
 from dynet._validate import Faults, is_number, shown
 from dynet.errors import InputError
-from dynet.kernels.namespace import as_array, move_like, to_numpy
+from dynet.kernels.namespace import to_numpy
 from dynet.orbits.newton import Minima, find_zeros, settle_minima
 from dynet.systems.arguments import start_and_inputs
 from dynet.systems.flow import Flow
 from dynet.systems.map import Map
-from dynet.systems.operators import assemble
-from dynet.systems.runge_kutta import as_multiplier
 from dynet.systems.unit_names import unit_coords
 from dynet.typing import ArrayLike, Rng
 from dynet.variational.field import Field, require_system
@@ -185,11 +183,7 @@ class _Problem(NamedTuple):
 
     def residual(self, x: np.ndarray) -> np.ndarray:
         """Return ``F(x) - x`` or ``f(x)`` of states (s, n)."""
-        if self.system.vectorized:
-            values = self._batch(self.field.function, x)
-            values = np.asarray(to_numpy(as_array(values, self.field.prototype)), dtype=np.float64)
-        else:
-            values = np.array([self.field(0.0, state, self.row) for state in x])
+        values = self.field.each(x, self.row)
         return values - x if isinstance(self.system, Map) else values
 
     def linearized(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -199,16 +193,7 @@ class _Problem(NamedTuple):
 
     def jacobians(self, x: np.ndarray) -> np.ndarray:
         """Return the Jacobians (s, n, n) of the system itself."""
-        if self.system.vectorized:
-            J = assemble(as_multiplier(self._batch(self.field.jac, x), self.field.prototype))
-            J = np.asarray(to_numpy(J), dtype=np.float64)
-            return np.array(np.broadcast_to(J, (len(x), *J.shape[-2:])))
-        return np.array([self.field.jacobian(0.0, state, self.row).matrix() for state in x])
-
-    def _batch(self, function: Any, x: np.ndarray) -> Any:
-        states = move_like(x, self.field.prototype)
-        u = states[:, :0] if self.row is None else move_like(np.tile(self.row, (len(x), 1)), self.field.prototype)
-        return function(0.0, states, u, self.system.params)
+        return self.field.each_jacobian(x, self.row)
 
 
 def _checked(
