@@ -18,6 +18,8 @@ _LEAST_FRACTION = 1 / 32
 _MOST_SLOW = 4
 #: The matrices of an iteration serve the next ones as long as each lowers the residual by this factor.
 _WELL_AHEAD = 0.05
+#: Rough matrices that lower it by less than this factor are replaced by exact ones.
+_POOR = 0.3
 #: Tolerances of the matrices, and fractions of the largest singular value below which others are those of neutral
 #: directions: tried in turn. Rough matrices are enough for most cycles, since the misses are always exact.
 _ATTEMPTS = ((1e-6, 1e-4), (0.0, 1e-11), (0.0, 1e-8))
@@ -60,7 +62,7 @@ def shoot(field: Field, x: np.ndarray, period: float) -> Cycle:
         improved = residual < 0.5 * best.residual
         if residual < best.residual:
             best = Cycle(points, parts, period, residual, iteration - 1)
-        if best.residual <= wanted and not improved:
+        if best.residual <= wanted and (not improved or residual <= field.tolerance * scale):
             return best
         moves, change, has_full_rank = _newton(field, points, matrices, ends, parts, misses, _ATTEMPTS[attempt][1])
         if attempt == 0 and not has_full_rank:
@@ -85,7 +87,7 @@ def shoot(field: Field, x: np.ndarray, period: float) -> Cycle:
             continue
         if best.residual <= wanted:
             continue  # and return, if this was no improvement
-        if attempt == 0 and is_fresh:
+        if attempt == 0 and is_fresh and (fraction < _LEAST_FRACTION or after > _POOR * norm):
             attempt = 1
         elif fraction < _LEAST_FRACTION and is_fresh:
             attempt += 1

@@ -13,12 +13,35 @@ __all__ = ["DormandPrince", "Interpolant", "one_step"]
 Rate = Callable[[float, np.ndarray], np.ndarray]
 
 _STAGES = 12
-_A, _B, _C = DOP853.A[:_STAGES, :_STAGES], DOP853.B, DOP853.C[:_STAGES]
-_ROWS = [np.ascontiguousarray(_A[s, :s]) for s in range(_STAGES)]
-_NODES = [float(c) for c in _C]
-_ERRORS = np.stack([DOP853.E5, DOP853.E3])
-_EXTRA_ROWS = [np.ascontiguousarray(row[: _STAGES + 1 + i]) for i, row in enumerate(DOP853.A_EXTRA)]
+#: Where the slope of each stage is kept: from the fifth stage on the second and third are no longer read, and what is
+#: read lies together.
+_SLOT = [2, 1, 0, *range(3, _STAGES + 4)]
+_FIRST, _LAST = _SLOT[0], _SLOT[_STAGES]
+_NODES = [float(c) for c in DOP853.C[:_STAGES]]
 _EXTRA_NODES = [float(c) for c in DOP853.C_EXTRA]
+
+
+def _by_slot(weights: np.ndarray) -> np.ndarray:
+    """Return weights (..., stage) in the order in which slopes are kept."""
+    count = weights.shape[-1]
+    out = np.zeros((*weights.shape[:-1], max(count, 3)))
+    out[..., _SLOT[:count]] = weights
+    return out
+
+
+def _read(row: np.ndarray) -> tuple[slice, np.ndarray]:
+    """Return which slots a stage reads, and with which weights."""
+    used = np.flatnonzero(row)
+    where = slice(int(used[0]), int(used[-1]) + 1)
+    return where, np.ascontiguousarray(row[where])
+
+
+_STAGE_READS = [_read(row) for row in _by_slot(DOP853.A[1:_STAGES, :_STAGES])]
+_EXTRA_READS = [_read(row) for row in _by_slot(DOP853.A_EXTRA)]
+_END = _read(_by_slot(DOP853.B))
+_ERROR_SLOTS = slice(_FIRST, _LAST + 1)
+_ERRORS = np.ascontiguousarray(_by_slot(np.stack([DOP853.E5, DOP853.E3]))[:, _ERROR_SLOTS])
+_DENSE = _by_slot(DOP853.D)
 _SAFETY, _SMALLEST, _LARGEST = 0.9, 0.2, 10.0
 
 
@@ -62,7 +85,8 @@ class DormandPrince:
         t, y, K = self.t, self.y, self._K
         least = 10 * abs(np.nextafter(t, self.direction * np.inf) - t)
         h_abs, rejected = max(self.h_abs, least), False
-        K[0] = self.f
+        K[_FIRST] = self.f
+        where_end, weights_end = _END
         while True:
             if not h_abs >= least:
                 self.failed = True
@@ -72,10 +96,10 @@ class DormandPrince:
                 t_new = self.t_bound
             h = t_new - t
             h_abs = abs(h)
-            for s in range(1, _STAGES):
-                K[s] = self.fun(t + _NODES[s] * h, y + h * (_ROWS[s] @ K[:s]))
-            y_new = y + h * (_B @ K[:_STAGES])
-            f_new = K[_STAGES] = self.fun(t_new, y_new)
+            for s, (where, weights) in enumerate(_STAGE_READS, start=1):
+                K[_SLOT[s]] = self.fun(t + _NODES[s] * h, y + h * (weights @ K[where]))
+            y_new = y + h * (weights_end @ K[where_end])
+            f_new = K[_LAST] = self.fun(t_new, y_new)
             error = self._error(h_abs, y, y_new)
             if error < 1:
                 factor = _LARGEST if error == 0 else min(_LARGEST, _SAFETY * error**-0.125)
@@ -93,20 +117,20 @@ class DormandPrince:
     def dense_output(self) -> Interpolant:
         """Return the solution in the last step, of order 7; it takes three more values of ``fun``."""
         K, h = self._K, self.t - self.t_old
-        for s, (row, c) in enumerate(zip(_EXTRA_ROWS, _EXTRA_NODES, strict=True), start=_STAGES + 1):
-            K[s] = self.fun(self.t_old + c * h, self.y_old + h * (row @ K[:s]))
+        for s, ((where, weights), c) in enumerate(zip(_EXTRA_READS, _EXTRA_NODES, strict=True), start=_STAGES + 1):
+            K[_SLOT[s]] = self.fun(self.t_old + c * h, self.y_old + h * (weights @ K[where]))
         F = np.empty((7, self.y.size))
         change = self.y - self.y_old
         F[0] = change
-        F[1] = h * K[0] - change
-        F[2] = 2 * change - h * (K[_STAGES] + K[0])
-        F[3:] = h * (DOP853.D @ K)
+        F[1] = h * K[_FIRST] - change
+        F[2] = 2 * change - h * (K[_LAST] + K[_FIRST])
+        F[3:] = h * (_DENSE @ K)
         return Interpolant(self.t_old, self.t, self.y_old, F)
 
     def _error(self, h_abs: float, y: np.ndarray, y_new: np.ndarray) -> float:
         """Return the error relative to the tolerance."""
         scale = self.atol + self.rtol * np.maximum(np.abs(y), np.abs(y_new))
-        fifth, third = (_ERRORS @ self._K[: _STAGES + 1]) / scale
+        fifth, third = (_ERRORS @ self._K[_ERROR_SLOTS]) / scale
         a, b = float(fifth @ fifth), float(third @ third)
         if a == 0 and b == 0:
             return 0.0
@@ -145,8 +169,9 @@ class Interpolant:
 def one_step(rate: Callable[[np.ndarray], np.ndarray], y: np.ndarray, h: Any) -> np.ndarray:
     """Return the states (..., m) one step of size ``h`` (a number, or (..., 1)) after the states ``y``."""
     K = np.empty((_STAGES, *y.shape))
-    K[0] = rate(y)
-    for s in range(1, _STAGES):
-        K[s] = rate(y + h * np.tensordot(_ROWS[s], K[:s], 1))
-    out: np.ndarray = y + h * np.tensordot(_B, K, 1)
+    K[_FIRST] = rate(y)
+    for s, (where, weights) in enumerate(_STAGE_READS, start=1):
+        K[_SLOT[s]] = rate(y + h * np.tensordot(weights, K[where], 1))
+    where, weights = _END
+    out: np.ndarray = y + h * np.tensordot(weights, K[where], 1)
     return out
