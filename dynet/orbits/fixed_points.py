@@ -8,6 +8,7 @@ import numpy as np
 import xarray as xr
 
 from dynet._labels import dataset, unit_coordinates
+from dynet._progress import progress_over
 from dynet._validate import Faults, is_number, shown
 from dynet.errors import InputError
 from dynet.kernels.namespace import to_numpy
@@ -38,6 +39,7 @@ def find_fixed_points(
     tolerance: float = 1e-10,
     slow_tolerance: float | None = None,
     unique_distance: float | None = None,
+    progress: bool = False,
 ) -> xr.Dataset:
     r"""Return the fixed points that Newton's method reaches from many starts, with their modes and stability.
 
@@ -58,6 +60,8 @@ def find_fixed_points(
         Return minima of the speed up to this as well, of ``kind`` "slow".
     unique_distance : float, optional
         Points closer than this are one; if not given, 1e-6 of the largest state, 1e-3 for slow points.
+    progress : bool, default False
+        Show a progress bar.
 
     Returns
     -------
@@ -95,7 +99,8 @@ def find_fixed_points(
     """
     system = require_system(system)
     problem = _checked(system, starts, inputs, tolerance, slow_tolerance, unique_distance)
-    parts = [problem.minima(rows, slow_tolerance) for rows in problem.chunks()]
+    chunks = progress_over(problem.chunks(), "starts", progress)
+    parts = [problem.minima(rows, slow_tolerance) for rows in chunks]
     found = Minima(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
     is_fixed = found.size <= problem.tolerance
     is_slow = np.zeros_like(is_fixed) if slow_tolerance is None else found.is_flat & (found.size <= slow_tolerance)
@@ -279,7 +284,7 @@ def _label(
             "1" if is_map else f"1 / {system.time_unit}",
         ),
         "mode": (("point", "unit", "index"), modes, "eigenvector of the Jacobian", "1"),
-        "stability": (("point",), np.array([_stability(row) for row in growth], dtype="U9"), "stability", "1"),
+        "stability": (("point",), np.array([_stability(row) for row in growth], dtype=str), "stability", "1"),
         "time_constant": (("point",), time_constant, "time constant of the slowest mode", system.time_unit),
         "kind": (("point",), np.where(is_fixed[best], "fixed", "slow"), "kind of point", "1"),
         "start": (("point",), np.array([g[0] for g in groups], dtype=int), "first start that led there", "1"),

@@ -38,7 +38,7 @@ class Modes(NamedTuple):
     trivial: int | None
 
 
-def floquet_multipliers(system: Map | Flow, cycle: xr.Dataset) -> xr.Dataset:
+def floquet_multipliers(system: Map | Flow, cycle: xr.Dataset, *, progress: bool = False) -> xr.Dataset:
     r"""Return the multipliers of a cycle with their check sums, its modes and adjoint modes, and its stability.
 
     For flows :math:`M' = J(\varphi(t)) M` over one period, for maps :math:`M = J_{p-1} \cdots J_0`. The product of
@@ -50,6 +50,8 @@ def floquet_multipliers(system: Map | Flow, cycle: xr.Dataset) -> xr.Dataset:
         What the cycle belongs to.
     cycle : Dataset
         From `find_limit_cycle` or `find_periodic_orbit`.
+    progress : bool, default False
+        Show a progress bar.
 
     Returns
     -------
@@ -105,7 +107,7 @@ def floquet_multipliers(system: Map | Flow, cycle: xr.Dataset) -> xr.Dataset:
     is_point = is_flow and not (period > 0 and size > _POINT * max(np.abs(orbit).max(), 1e-300))
     if is_point:
         return _of_a_point(field, orbit, cycle)
-    along = linearised(field, orbit, period)
+    along = linearised(field, orbit, period, progress=progress)
     found = modes_of(field, orbit, along, [Partial(0, np.eye(field.n), 0.0)])
     logs, angles, _, trivial = found
     trivial_error = float(np.abs(np.expm1(logs[trivial] + 1j * angles[trivial]))) if trivial is not None else np.nan

@@ -20,7 +20,9 @@ from dynet.variational.field import checked_field, require_system
 __all__ = ["floquet_modes"]
 
 
-def floquet_modes(system: Map | Flow, cycle: xr.Dataset, *, n_modes: int | None = None) -> xr.Dataset:
+def floquet_modes(
+    system: Map | Flow, cycle: xr.Dataset, *, n_modes: int | None = None, progress: bool = False
+) -> xr.Dataset:
     r"""Return the modes and adjoint modes of a cycle at all its phases.
 
     A perturbation along mode i is, a time t later, along the mode of the later phase, grown by
@@ -36,6 +38,8 @@ def floquet_modes(system: Map | Flow, cycle: xr.Dataset, *, n_modes: int | None 
         From `find_limit_cycle` or `find_periodic_orbit`.
     n_modes : int, optional
         Return so many of them, the slowest to decay; all if not given.
+    progress : bool, default False
+        Show a progress bar.
 
     Returns
     -------
@@ -85,7 +89,7 @@ def floquet_modes(system: Map | Flow, cycle: xr.Dataset, *, n_modes: int | None 
         raise ConvergenceError(
             "no modes along a cycle: it is a fixed point; floquet_multipliers gives those of a point"
         )
-    along = linearised(field, orbit, period, at_each_phase=True)
+    along = linearised(field, orbit, period, at_each_phase=True, progress=progress)
     logs, angles, modes, trivial = modes_of(field, orbit, along, along.partials)
     adjoints, condition = dual(modes)
     kept = slice(0, n if n_modes is None else int(n_modes))

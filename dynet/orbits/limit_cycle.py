@@ -8,10 +8,11 @@ import numpy as np
 import xarray as xr
 
 from dynet._labels import dataset, unit_coordinates
+from dynet._progress import progress_over
 from dynet._validate import Faults
 from dynet.errors import ConvergenceError
 from dynet.orbits.autonomous import require_autonomous
-from dynet.orbits.recurrence import Visit, visits
+from dynet.orbits.recurrence import ROUNDS, Visit, visits
 from dynet.orbits.shooting import Cycle, shoot
 from dynet.systems.flow import Flow
 from dynet.systems.unit_names import unit_coords
@@ -37,7 +38,9 @@ _SHORTEST = 0.02
 _NEARBY = 0.2
 
 
-def find_limit_cycle(flow: Flow, x0: ArrayLike, *, period_guess: float | None = None) -> xr.Dataset:
+def find_limit_cycle(
+    flow: Flow, x0: ArrayLike, *, period_guess: float | None = None, progress: bool = False
+) -> xr.Dataset:
     r"""Return the limit cycle that the trajectory from ``x0`` settles on, and its period.
 
     The trajectory is followed until it returns to a plane across the flow where it was before; from there Newton's
@@ -52,6 +55,8 @@ def find_limit_cycle(flow: Flow, x0: ArrayLike, *, period_guess: float | None = 
         A start in the basin of the cycle; with ``period_guess`` a state near it.
     period_guess : float, optional
         Start Newton's method at ``x0`` with this period at once: the way to unstable cycles.
+    progress : bool, default False
+        Show a progress bar.
 
     Returns
     -------
@@ -103,7 +108,7 @@ def find_limit_cycle(flow: Flow, x0: ArrayLike, *, period_guess: float | None = 
     before: Visit | None = None
     last: Visit | None = None
     failure: ConvergenceError | None = None
-    for visit in visits(field, start):
+    for visit in progress_over(visits(field, start), "ever longer runs", progress, ROUNDS):
         before, last = last, visit
         travelled = max(float(np.linalg.norm(visit.x - start)), visit.size)
         if visit.speed < _STANDS_STILL or visit.size <= _SMALLEST * travelled:

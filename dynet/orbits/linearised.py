@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import xarray as xr
 
+from dynet._progress import progress_over
 from dynet._validate import Faults, shown
 from dynet.kernels.conditioning import condition_number
 from dynet.systems.flow import Flow
@@ -62,7 +63,9 @@ def orbit_and_period(system: Map | Flow, cycle: Any) -> tuple[np.ndarray, float]
     return orbit, period
 
 
-def linearised(field: Field, orbit: np.ndarray, period: float, *, at_each_phase: bool = False) -> Linearised:
+def linearised(
+    field: Field, orbit: np.ndarray, period: float, *, at_each_phase: bool = False, progress: bool = False
+) -> Linearised:
     """Return the linearisation along the orbit (phase, n), with a partial matrix at each phase if that is asked for."""
     if not isinstance(field.system, Flow):
         return _along_map(field, orbit)
@@ -72,7 +75,7 @@ def linearised(field: Field, orbit: np.ndarray, period: float, *, at_each_phase:
     stops = np.arange(P + 1) if at_each_phase else np.unique(np.linspace(0, P, _PARTS + 1).astype(int))
     pieces: list[Piece] = []
     starts, gap = [], 0.0
-    for first, last in pairwise(stops.tolist()):
+    for first, last in progress_over(list(pairwise(stops.tolist())), "parts of the cycle", progress):
         starts.append(len(pieces))
         duration, step = (last - first) * period / P, pieces[-1].step if pieces else None
         pieces += fundamental_pieces(field, orbit[first], duration, scale, _MOST_CONDITION, first_step=step)

@@ -13,9 +13,10 @@ from dynet.variational.dormand_prince import one_step
 from dynet.variational.field import Field
 from dynet.variational.integration import integration_steps
 
-#: Steps of the integrator in the first round; every round takes twice as many as the one before.
+#: Steps of the integrator in the first round.
 _FIRST_ROUND = 100
-_ROUNDS = 8
+#: Rounds, each twice as long as the one before.
+ROUNDS = 8
 _TOLERANCE = 1e-9
 #: A return that misses by more, relative to the size of the orbit, starts no Newton iteration.
 _CLOSE = 1e-3
@@ -45,7 +46,7 @@ def visits(field: Field, x0: np.ndarray) -> Iterator[Visit]:
     scale = 1.0 + float(np.abs(x0).max())
     fastest = float(np.linalg.norm(field(0.0, x0)))
     steps: list[_Step] = []
-    for number in range(_ROUNDS):
+    for number in range(ROUNDS):
         rtol = max(_TOLERANCE, field.tolerance)
         for _, solver in zip(
             range(_FIRST_ROUND * 2**number),

@@ -25,6 +25,7 @@ class RecurrentParameterJacobian(RecurrentStep):
     kind = "analytic"
 
     def __call__(self, t: float, x: Array, u: Array, p: tuple[Any, ...]) -> WeightGradients:
+        """Return the derivative (n, n_params) as an operator."""
         return WeightGradients(self.recurrence, x, self.recurrence.evaluated(x, u, p))
 
 

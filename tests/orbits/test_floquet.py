@@ -135,9 +135,10 @@ def test_a_point_is_a_fixed_point():
     np.testing.assert_allclose(ds.growth_rate, -0.5, atol=1e-12)
 
 
-def test_ring_of_oscillators_against_its_transverse_blocks():
+@pytest.mark.parametrize("m", [6, pytest.param(50, marks=pytest.mark.slow)])
+def test_ring_of_oscillators_against_its_transverse_blocks(m):
     # m van der Pol oscillators, coupled to their neighbours in both variables: Fourier modes decouple
-    m, strength = 6, 0.03
+    strength = 0.03
     base = dynet.zoo.van_der_pol(1.0)
     L = 2 * np.eye(m) - np.roll(np.eye(m), 1, 0) - np.roll(np.eye(m), -1, 0)
 

@@ -59,9 +59,9 @@ def test_against_differences_of_the_step(name):
     assert J.shape == (n, len(base)) == (n, len(parameter_names(system.params)))
     h = 1e-6
     columns = []
-    for i in range(len(base)):
-        ends = [function(0.0, x, u, replaced(system.params, base + sign * h * np.eye(len(base))[i])) for sign in (1, -1)]
-        columns.append((ends[0] - ends[1]) / (2 * h))
+    for e in h * np.eye(len(base)):
+        above, below = (function(0.0, x, u, replaced(system.params, base + step)) for step in (e, -e))
+        columns.append((above - below) / (2 * h))
     np.testing.assert_allclose(J.assemble(), np.stack(columns, axis=1), atol=3e-9)
     W, V = RNG.normal(size=(n, 2)), RNG.normal(size=(len(base), 2))
     np.testing.assert_allclose(J.transpose() @ W, J.assemble().T @ W, atol=1e-13)
