@@ -18,6 +18,8 @@ _LEAST_FRACTION = 1 / 32
 _MOST_SLOW = 4
 #: The matrices of an iteration serve the next ones as long as each lowers the residual by this factor.
 _WELL_AHEAD = 0.05
+#: Iterates farther from zero, relative to the first one, are followed no more: there systems are often stiff.
+_FARTHEST = 30.0
 #: Rough matrices that lower it by less than this factor are replaced by exact ones.
 _POOR = 0.3
 #: Tolerances of the matrices, and fractions of the largest singular value below which others are those of neutral
@@ -53,6 +55,7 @@ def shoot(field: Field, x: np.ndarray, period: float) -> Cycle:
     parts = np.array([piece.duration for piece in pieces]) / period
     scale = float(np.abs(points).max()) or 1.0
     wanted = 1e2 * field.tolerance * scale
+    farthest = _FARTHEST * max(scale, 1.0)
     matrices, ends = np.array([piece.M for piece in pieces]), _ends(field, points, parts, period, scale)
     is_fresh, slow = True, 0
     best = Cycle(points, parts, period, np.inf, 0)
@@ -73,6 +76,8 @@ def shoot(field: Field, x: np.ndarray, period: float) -> Cycle:
         while fraction >= _LEAST_FRACTION:
             trial, duration = points + fraction * moves, period + fraction * change
             try:
+                if np.abs(trial).max() > farthest:
+                    raise ConvergenceError("Newton's method leaves for far away")
                 ends_there = _ends(field, trial, parts, duration, scale)
             except (DivergenceError, ConvergenceError):
                 ends_there = np.full_like(ends, np.inf)

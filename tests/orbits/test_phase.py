@@ -54,9 +54,8 @@ def test_a_kick_changes_the_amplitude_by_its_response_and_decays_with_the_rate(o
     I = dynet.amplitude_response(flow, cycle)
     mode = dynet.floquet_modes(flow, cycle).mode.sel(index=2).values.real
     kick = 1e-6 * np.array([0.3, -0.8])
-    run = dynet.simulate(
-        flow, cycle.orbit.values[30] + kick, duration=float(cycle.period), dt=float(cycle.period) / 4800
-    )
+    T = float(cycle.period)
+    run = dynet.simulate(flow, cycle.orbit.values[30] + kick, duration=T, dt=T / 4800)
     away = run.state.values[2400] - cycle.orbit.values[150]
     left = I.amplitude_response.values[30] @ kick * np.exp(float(I.growth_rate) * T / 2)
     Z = dynet.phase_response(flow, cycle).phase_response.values[150]
