@@ -72,6 +72,7 @@ from .adaptation.stability import noise_gain as noise_gain, stability_boundary a
 
 # derivatives of trajectories
 from .variational.forward import sensitivity as sensitivity
+from .variational.forced import forced_response as forced_response
 from .variational.backward import adjoint as adjoint
 from .variational.gradients import gradient as gradient
 
@@ -80,11 +81,9 @@ from .orbits.fixed_points import find_fixed_points as find_fixed_points, sample_
 from .orbits.limit_cycle import find_limit_cycle as find_limit_cycle
 from .orbits.periodic_orbit import find_periodic_orbit as find_periodic_orbit
 from .orbits.floquet import floquet_multipliers as floquet_multipliers
-from .orbits.phase import (
-    asymptotic_phase as asymptotic_phase,
-    phase_response as phase_response,
-    phase_shift as phase_shift,
-)
+from .orbits.floquet_modes import floquet_modes as floquet_modes
+from .orbits.response import amplitude_response as amplitude_response, phase_response as phase_response
+from .orbits.phase import asymptotic_phase as asymptotic_phase, phase_shift as phase_shift
 from .orbits.rotation import rotation_number as rotation_number
 from .orbits.continuation import continue_orbit as continue_orbit
 from .orbits.hopf_cycles import cycle_from_hopf as cycle_from_hopf

@@ -21,7 +21,26 @@ def results():
     vectors = dynet.covariant_vectors(net, None, 8, inputs=inputs, n_transient=6)
     step = np.repeat([0.0, 1.0], [5, 25])
     orders = dynet.fractional_order(step + 0.1 * random.standard_normal((3, 30)), step, axis=-1)
+    oscillator = dynet.zoo.stuart_landau()
+    cycle = dynet.find_limit_cycle(oscillator, [0.5, 0.0])
+    small = dynet.networks.tanh_rnn(0.5 * np.eye(2))
+    forward = dynet.sensitivity(small, [0.1, 0.2], 3)
     return {
+        "fixed points": dynet.find_fixed_points(dynet.zoo.henon(), random.standard_normal((5, 2))),
+        "limit cycle": cycle,
+        "periodic orbit": dynet.find_periodic_orbit(dynet.zoo.logistic(3.2), [0.3], 2),
+        "multipliers": dynet.floquet_multipliers(oscillator, cycle),
+        "modes": dynet.floquet_modes(oscillator, cycle),
+        "phase response": dynet.phase_response(oscillator, cycle),
+        "amplitude response": dynet.amplitude_response(oscillator, cycle),
+        "asymptotic phase": dynet.asymptotic_phase(oscillator, cycle, [0.5, 0.5]),
+        "phase shift": dynet.phase_shift(oscillator, cycle, [0.1, 0.0], n_phases=2),
+        "rotation": dynet.rotation_number(dynet.networks.rotation_rnn(1.5, 0.5), [0.5, 0.1], 500),
+        "kinds of attractors": dynet.classify_attractor(dynet.zoo.logistic(3.2), [[0.3], [7.0]], 200),
+        "sensitivity": forward,
+        "adjoint": dynet.adjoint(small, forward, [1.0, 0.0]),
+        "gradient": dynet.gradient(small, [0.1, 0.2], 3, terminal=lambda x: (x[0], [1.0, 0.0])),
+        "forced response": dynet.forced_response(small, [0.1, 0.2], 3, lambda t, x: [1.0, 0.0]),
         "covariant vectors": vectors,
         "lost covariant vectors": dynet.covariant_vectors(relu, [1.0, 1.0], 20),
         "finite-time exponents": dynet.finite_time_exponents(ragged, 4),

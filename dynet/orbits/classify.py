@@ -8,6 +8,7 @@ import numpy as np
 import xarray as xr
 
 from dynet._labels import EXPONENT_UNITS, dataset, unit_coordinates
+from dynet._progress import progress_over
 from dynet._validate import Faults
 from dynet.errors import ConvergenceError, DivergenceError
 from dynet.lyapunov.spectrum import lyapunov_spectrum
@@ -42,13 +43,15 @@ _NORMS_FROM, _STEPS_TO_LOOK, _TIMES_TO_LOOK = 40, 400, 1000.0
 #: What returns may miss by, relative to the size of the orbit (cubics between steps add to it for flows).
 _CLOSED_MAP, _CLOSED_FLOW = 1e-6, 1e-4
 _MOST_EXPONENTS = 20
+#: Steps that are taken one after the other while the evidence is short: stiff flows take many short ones a period.
+_ATTEMPTS = (20_000, 80_000, 320_000)
 _SAMPLES = 400
 
 
 def classify_attractor(
     system: Map | Flow,
     x0: ArrayLike,
-    n_steps: int = 20_000,
+    n_steps: int | None = None,
     *,
     n_transient: int | None = None,
     dt: float | None = None,
@@ -70,8 +73,9 @@ def classify_attractor(
         Autonomous; constant inputs enter by ``system.with_input(row)``.
     x0 : array (n,) or (start, n)
         One start or many.
-    n_steps : int, default 20_000
-        Steps over which exponents are taken, of ``dt`` each for flows.
+    n_steps : int, optional
+        Steps over which exponents are taken, of ``dt`` each for flows. If not given, 20,000, and as long as the
+        evidence is short for any start, four and then sixteen times as many (``attrs["n_steps"]``).
     n_transient : int, optional
         Steps before; half of ``n_steps`` if not given.
     dt : float, optional
@@ -128,44 +132,59 @@ def classify_attractor(
     """
     system = require_system(system)
     starts, field, settings = _checked(system, x0, n_steps, n_transient, dt, n_exponents, max_period)
-    n_steps, n_transient = settings["n_steps"], settings["n_transient"]
     stepped = system if isinstance(system, Map) else system.to_map(settings["dt"])
+    attempts = _ATTEMPTS if n_steps is None else (int(n_steps),)
+    for count in attempts:
+        settings["n_steps"] = count
+        settings["n_transient"] = count // 2 if n_transient is None else int(n_transient)
+        cases = _cases(field, stepped, starts, settings, rng, progress)
+        if all(case.label != "unknown" for case in cases):
+            break
+    return _label(system, cases, grouped(cases), settings)
+
+
+def _cases(
+    field: Field, stepped: Map, starts: np.ndarray, settings: dict[str, Any], rng: Rng, progress: bool
+) -> list[Case]:
+    """Return what each start comes to."""
+    n_steps, n_transient = settings["n_steps"], settings["n_transient"]
     runs: list[np.ndarray | None] = []
-    for start in starts:
+    for start in progress_over(starts, "trajectories", progress):
         try:
-            run = simulate(stepped, start, n_transient + n_steps)["state"].values
+            runs.append(simulate(stepped, start, n_transient + n_steps)["state"].values)
         except DivergenceError:
-            run = None
-        runs.append(run)
+            runs.append(None)
     bounded = [s for s, run in enumerate(runs) if run is not None]
     cases = [
         Case("unbounded", "the state stops being finite", None, None, np.nan, 1.0, starts[s])
         for s in range(len(starts))
     ]
-    if bounded:
-        spectrum = lyapunov_spectrum(
-            stepped,
-            starts[bounded],
-            n_steps,
-            n_transient=n_transient,
-            n_exponents=settings["n_exponents"],
-            rng=rng,
-            progress=progress,
-        )
-        growth, durations = spectrum["growth"].values, spectrum["duration"].values
-        for number, s in enumerate(bounded):
-            run = runs[s]
-            assert run is not None
-            exponents = exponents_of(growth[number], durations[number])
-            cases[s] = _judged(field, stepped, np.asarray(run, dtype=np.float64), exponents, settings, rng)
-    return _label(system, cases, grouped(cases), settings)
+    if not bounded:
+        return cases
+    spectrum = lyapunov_spectrum(
+        stepped,
+        starts[bounded],
+        n_steps,
+        n_transient=n_transient,
+        n_exponents=settings["n_exponents"],
+        rng=rng,
+        progress=progress,
+    )
+    growth, durations = spectrum["growth"].values, spectrum["duration"].values
+    for number, s in enumerate(bounded):
+        run = runs[s]
+        assert run is not None
+        exponents = exponents_of(growth[number], durations[number])
+        cases[s] = _judged(field, stepped, np.asarray(run, dtype=np.float64), exponents, settings, rng)
+    return cases
 
 
 def _checked(
     system: Map | Flow, x0: ArrayLike, n_steps: Any, n_transient: Any, dt: Any, n_exponents: Any, max_period: Any
 ) -> tuple[np.ndarray, Field, dict[str, Any]]:
     faults = Faults()
-    faults.integer("n_steps", n_steps, 10)
+    if n_steps is not None:
+        faults.integer("n_steps", n_steps, 10)
     if n_transient is not None:
         faults.integer("n_transient", n_transient, 0)
     faults.integer("max_period", max_period, 1)
@@ -186,8 +205,8 @@ def _checked(
     for start in starts:
         require_autonomous(field, start, "system")
     settings = {
-        "n_steps": int(n_steps),
-        "n_transient": int(n_steps) // 2 if n_transient is None else int(n_transient),
+        "n_steps": 0,
+        "n_transient": 0,
         "n_exponents": min(n, _MOST_EXPONENTS) if n_exponents is None else int(n_exponents),
         "max_period": int(max_period),
         "dt": system.dt if isinstance(system, Map) else _step(field, first) if dt is None else float(dt),

@@ -8,15 +8,14 @@ import numpy as np
 import xarray as xr
 
 from dynet._labels import dataset, unit_coordinates
+from dynet._progress import progress_over
 from dynet._validate import Faults, is_number, shown
 from dynet.errors import InputError
-from dynet.kernels.namespace import as_array, move_like, to_numpy
+from dynet.kernels.namespace import to_numpy
 from dynet.orbits.newton import Minima, find_zeros, settle_minima
 from dynet.systems.arguments import start_and_inputs
 from dynet.systems.flow import Flow
 from dynet.systems.map import Map
-from dynet.systems.operators import assemble
-from dynet.systems.runge_kutta import as_multiplier
 from dynet.systems.unit_names import unit_coords
 from dynet.typing import ArrayLike, Rng
 from dynet.variational.field import Field, require_system
@@ -40,6 +39,7 @@ def find_fixed_points(
     tolerance: float = 1e-10,
     slow_tolerance: float | None = None,
     unique_distance: float | None = None,
+    progress: bool = False,
 ) -> xr.Dataset:
     r"""Return the fixed points that Newton's method reaches from many starts, with their modes and stability.
 
@@ -60,6 +60,8 @@ def find_fixed_points(
         Return minima of the speed up to this as well, of ``kind`` "slow".
     unique_distance : float, optional
         Points closer than this are one; if not given, 1e-6 of the largest state, 1e-3 for slow points.
+    progress : bool, default False
+        Show a progress bar.
 
     Returns
     -------
@@ -97,7 +99,8 @@ def find_fixed_points(
     """
     system = require_system(system)
     problem = _checked(system, starts, inputs, tolerance, slow_tolerance, unique_distance)
-    parts = [problem.minima(rows, slow_tolerance) for rows in problem.chunks()]
+    chunks = progress_over(problem.chunks(), "starts", progress)
+    parts = [problem.minima(rows, slow_tolerance) for rows in chunks]
     found = Minima(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
     is_fixed = found.size <= problem.tolerance
     is_slow = np.zeros_like(is_fixed) if slow_tolerance is None else found.is_flat & (found.size <= slow_tolerance)
@@ -185,11 +188,7 @@ class _Problem(NamedTuple):
 
     def residual(self, x: np.ndarray) -> np.ndarray:
         """Return ``F(x) - x`` or ``f(x)`` of states (s, n)."""
-        if self.system.vectorized:
-            values = self._batch(self.field.function, x)
-            values = np.asarray(to_numpy(as_array(values, self.field.prototype)), dtype=np.float64)
-        else:
-            values = np.array([self.field(0.0, state, self.row) for state in x])
+        values = self.field.each(x, self.row)
         return values - x if isinstance(self.system, Map) else values
 
     def linearized(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -199,16 +198,7 @@ class _Problem(NamedTuple):
 
     def jacobians(self, x: np.ndarray) -> np.ndarray:
         """Return the Jacobians (s, n, n) of the system itself."""
-        if self.system.vectorized:
-            J = assemble(as_multiplier(self._batch(self.field.jac, x), self.field.prototype))
-            J = np.asarray(to_numpy(J), dtype=np.float64)
-            return np.array(np.broadcast_to(J, (len(x), *J.shape[-2:])))
-        return np.array([self.field.jacobian(0.0, state, self.row).matrix() for state in x])
-
-    def _batch(self, function: Any, x: np.ndarray) -> Any:
-        states = move_like(x, self.field.prototype)
-        u = states[:, :0] if self.row is None else move_like(np.tile(self.row, (len(x), 1)), self.field.prototype)
-        return function(0.0, states, u, self.system.params)
+        return self.field.each_jacobian(x, self.row)
 
 
 def _checked(
@@ -294,7 +284,7 @@ def _label(
             "1" if is_map else f"1 / {system.time_unit}",
         ),
         "mode": (("point", "unit", "index"), modes, "eigenvector of the Jacobian", "1"),
-        "stability": (("point",), np.array([_stability(row) for row in growth], dtype="U9"), "stability", "1"),
+        "stability": (("point",), np.array([_stability(row) for row in growth], dtype=str), "stability", "1"),
         "time_constant": (("point",), time_constant, "time constant of the slowest mode", system.time_unit),
         "kind": (("point",), np.where(is_fixed[best], "fixed", "slow"), "kind of point", "1"),
         "start": (("point",), np.array([g[0] for g in groups], dtype=int), "first start that led there", "1"),

@@ -1,4 +1,4 @@
-"""Floquet multipliers and modes of limit cycles and of periodic orbits of maps."""
+"""Floquet multipliers of limit cycles and of periodic orbits of maps."""
 
 from __future__ import annotations
 
@@ -8,13 +8,12 @@ import numpy as np
 import xarray as xr
 
 from dynet._labels import dataset, unit_coordinates
-from dynet._validate import Faults, shown
 from dynet.kernels.periodic_schur import Splitting, split_product
+from dynet.orbits.linearised import Linearised, Partial, linearised, orbit_and_period
 from dynet.systems.flow import Flow
 from dynet.systems.map import Map
 from dynet.systems.unit_names import unit_coords
 from dynet.variational.field import Field, checked_field, require_system
-from dynet.variational.integration import Piece, fundamental_pieces
 
 __all__ = ["floquet_multipliers"]
 
@@ -22,8 +21,6 @@ REFERENCES = (
     "Floquet (1883) doi:10.24033/asens.220; Kuznetsov (2004) doi:10.1007/978-1-4757-3978-7; "
     "Bojanczyk, Golub & Van Dooren (1992) doi:10.1117/12.130915"
 )
-#: A fundamental matrix that is worse conditioned is cut in two.
-_MOST_CONDITION = 1e3
 #: Logarithms of multipliers below it count as zero; a larger trivial error raises it.
 _NEUTRAL = 1e-7
 #: Check sums above it refuse a label.
@@ -32,18 +29,16 @@ _TRUSTED = 1e-5
 _POINT = 1e-9
 
 
-class _Linearised(NamedTuple):
-    """An orbit and what is needed of its linearisation."""
+class Modes(NamedTuple):
+    """Multipliers and modes in descending order of the modulus."""
 
-    factors: np.ndarray  # (K, n, n)
-    starts: np.ndarray  # (phases,), the factor that starts at each phase
-    durations: np.ndarray  # (K,)
-    log_det: float  # integral of the trace, or sum of log |det J|
-    gap: float  # largest jump between what the flow does and the orbit that was given, relative
-    period: float
+    logs: np.ndarray  # (n,)
+    angles: np.ndarray  # (n,)
+    modes: np.ndarray  # (phase, n, n), columns; growth and rotation taken out
+    trivial: int | None
 
 
-def floquet_multipliers(system: Map | Flow, cycle: xr.Dataset) -> xr.Dataset:
+def floquet_multipliers(system: Map | Flow, cycle: xr.Dataset, *, progress: bool = False) -> xr.Dataset:
     r"""Return the multipliers of a cycle with their check sums, its modes and adjoint modes, and its stability.
 
     For flows :math:`M' = J(\varphi(t)) M` over one period, for maps :math:`M = J_{p-1} \cdots J_0`. The product of
@@ -55,6 +50,8 @@ def floquet_multipliers(system: Map | Flow, cycle: xr.Dataset) -> xr.Dataset:
         What the cycle belongs to.
     cycle : Dataset
         From `find_limit_cycle` or `find_periodic_orbit`.
+    progress : bool, default False
+        Show a progress bar.
 
     Returns
     -------
@@ -63,12 +60,10 @@ def floquet_multipliers(system: Map | Flow, cycle: xr.Dataset) -> xr.Dataset:
         itself underflows); ``growth_rate(index)`` = log_modulus / period, and ``frequency(index)``, turns of the mode a
         unit of time. ``trivial_error``: distance of the nearest multiplier from 1 (NaN for maps);
         ``liouville_error``: sum of log_modulus less the integral of the trace of J. ``mode(unit, index)`` and
-        ``adjoint_mode(unit, index)`` at phase 0, ``cycle_mode(phase, unit, index)`` and
-        ``cycle_adjoint_mode(phase, unit, index)`` along the cycle, periodic (up to the factor exp(growth_rate t) and
-        their frequency) and biorthogonal: ``sum_unit adjoint_mode_i mode_j`` is 1 for i = j and 0 otherwise, without
-        conjugation. The trivial mode is the velocity, so its adjoint is the phase response. ``stability`` is one of
-        "stable", "unstable", "undecided" (further multipliers on the unit circle), "fixed_point" and "unknown" (a check
-        sum fails).
+        ``adjoint_mode(unit, index)`` at phase 0, biorthogonal: ``sum_unit adjoint_mode_i mode_j`` is 1 for i = j and 0
+        otherwise, without conjugation. The trivial mode is the velocity, so its adjoint is the phase response.
+        ``stability`` is one of "stable", "unstable", "undecided" (further multipliers on the unit circle),
+        "fixed_point" and "unknown" (a check sum fails).
 
     Raises
     ------
@@ -88,6 +83,10 @@ def floquet_multipliers(system: Map | Flow, cycle: xr.Dataset) -> xr.Dataset:
     Floquet (1883), doi:10.24033/asens.220; Kuznetsov (2004), doi:10.1007/978-1-4757-3978-7; Bojanczyk, Golub & Van
     Dooren (1992), doi:10.1117/12.130915.
 
+    See Also
+    --------
+    floquet_modes : Modes and adjoint modes along the whole cycle.
+
     Examples
     --------
     Of van der Pol's relaxation oscillations, a multiplier of 1e-38:
@@ -101,97 +100,66 @@ def floquet_multipliers(system: Map | Flow, cycle: xr.Dataset) -> xr.Dataset:
     'stable'
     """
     system = require_system(system)
-    orbit, period = _checked(system, cycle)
+    orbit, period = orbit_and_period(system, cycle)
     field, _, _ = checked_field(system, orbit[0], 0)
     is_flow = isinstance(system, Flow)
     size = np.linalg.norm(orbit - orbit[0], axis=1).max()
     is_point = is_flow and not (period > 0 and size > _POINT * max(np.abs(orbit).max(), 1e-300))
     if is_point:
         return _of_a_point(field, orbit, cycle)
-    along = _along_flow(field, orbit, period) if is_flow else _along_map(field, orbit)
-    split = split_product(along.factors)
-    order = np.argsort(-split.log_modulus, kind="stable")
-    logs, angles = split.log_modulus[order], split.phase[order]
-    modes = _modes(split, along)[..., order]
-    trivial = int(np.argmin(np.abs(np.expm1(logs + 1j * angles)))) if is_flow else None
+    along = linearised(field, orbit, period, progress=progress)
+    found = modes_of(field, orbit, along, [Partial(0, np.eye(field.n), 0.0)])
+    logs, angles, _, trivial = found
     trivial_error = float(np.abs(np.expm1(logs[trivial] + 1j * angles[trivial]))) if trivial is not None else np.nan
-    modes = _normalised(field, orbit, modes, trivial)
     total = logs.sum()
     liouville_error = 0.0 if total == along.log_det == -np.inf else float(total - along.log_det)
     turned = _velocity_error(field, orbit, along) if is_flow else 0.0
     label = _stability(logs, trivial, trivial_error, turned, liouville_error, along)
-    return _label(field, along, logs, angles, modes, trivial, trivial_error, liouville_error, label)
+    return _label(field, along, found, trivial_error, liouville_error, label)
 
 
-def _checked(system: Map | Flow, cycle: Any) -> tuple[np.ndarray, float]:
-    faults = Faults()
-    if not (isinstance(cycle, xr.Dataset) and {"orbit", "period"} <= set(cycle.variables)):
-        faults.add("cycle", shown(type(cycle).__name__), "give what find_limit_cycle or find_periodic_orbit returned")
-        faults.raise_if_any()
-    if cycle["orbit"].dims != ("phase", "unit") or cycle["period"].ndim:
-        faults.add("cycle", cycle["orbit"].values, "give one whole orbit (phase, unit) with its period")
-        faults.raise_if_any()
-    orbit = faults.real_array("cycle.orbit", cycle["orbit"].values, finite=True)
-    period = float(cycle["period"])
-    n = None if system.like is None else int(system.like.shape[-1])
-    if n is not None and orbit.shape[-1] != n:
-        faults.say(f"cycle has {orbit.shape[-1]} units, the system {n}: give the cycle of this system")
-    if isinstance(system, Map) and period != len(orbit) * system.dt:
-        faults.say(f"cycle has {len(orbit)} points and a period of {period:g}: it is not a periodic orbit of this map")
-    faults.raise_if_any()
-    return orbit, period
+def modes_of(field: Field, orbit: np.ndarray, along: Linearised, partials: list[Partial]) -> Modes:
+    """Return the multipliers, and the modes at some phases of the cycle, the first of which is phase 0."""
+    split = split_product(along.factors)
+    order = np.argsort(-split.log_modulus, kind="stable")
+    logs, angles = split.log_modulus[order], split.phase[order]
+    trivial = None
+    if isinstance(field.system, Flow):
+        trivial = int(np.argmin(np.abs(np.expm1(logs + 1j * angles))))
+    modes = _along_cycle(split, along, partials)[..., order]
+    return Modes(logs, angles, _normalised(field, orbit, modes, trivial), trivial)
 
 
-def _along_flow(field: Field, orbit: np.ndarray, period: float) -> _Linearised:
-    P = len(orbit)
-    scale = float(np.abs(orbit).max())
-    size = float(np.linalg.norm(orbit - orbit[0], axis=1).max())
-    pieces: list[Piece] = []
-    starts, gap = np.empty(P, dtype=int), 0.0
-    for k in range(P):
-        starts[k] = len(pieces)
-        pieces += fundamental_pieces(field, orbit[k], 0.0, period / P, scale, _MOST_CONDITION, short=True)
-        gap = max(gap, float(np.linalg.norm(pieces[-1].end - orbit[(k + 1) % P])) / size)
-    return _Linearised(
-        factors=np.array([piece.M for piece in pieces]),
-        starts=starts,
-        durations=np.array([piece.duration for piece in pieces]),
-        log_det=sum(piece.trace for piece in pieces),
-        gap=gap,
-        period=period,
-    )
+def dual(modes: np.ndarray) -> tuple[np.ndarray, float]:
+    """Return the dual bases (phase, unit, n), NaN where the modes are no basis, and the worst condition number."""
+    lengths = np.linalg.norm(modes, axis=1)
+    scaled = modes / np.where(lengths > 0, lengths, 1.0)[:, None, :]
+    try:
+        inverses = np.linalg.inv(scaled)
+    except np.linalg.LinAlgError:
+        return np.full_like(modes, np.nan), np.inf
+    sizes = (np.abs(matrix).sum(axis=1).max(axis=1) for matrix in (scaled, inverses))
+    condition = float(np.prod(list(sizes), axis=0).max())
+    if not condition < 1e14:
+        return np.full_like(modes, np.nan), condition
+    return inverses.transpose(0, 2, 1) / lengths[:, None, :], condition
 
 
-def _along_map(field: Field, orbit: np.ndarray) -> _Linearised:
-    system: Any = field.system
-    p, dt = len(orbit), system.dt
-    scale = max(float(np.abs(orbit).max()), 1e-300)
-    factors = np.array([field.jacobian(k * dt, x).matrix() for k, x in enumerate(orbit)])
-    ends = np.array([field(k * dt, x) for k, x in enumerate(orbit)])
-    gap = float(np.linalg.norm(ends - np.roll(orbit, -1, axis=0), axis=1).max()) / scale
-    log_det = 0.0
-    for J in factors:
-        U = np.abs(np.linalg.qr(J)[1].diagonal())
-        singular = U.min() <= len(J) * np.finfo(float).eps * np.abs(J).max()
-        log_det += -np.inf if singular else np.linalg.slogdet(J)[1]
-    return _Linearised(factors, np.arange(p), np.full(p, dt), log_det, gap, p * dt)
-
-
-def _modes(split: Splitting, along: _Linearised) -> np.ndarray:
-    """Return the modes (phase, unit, n) along the cycle, with their growth and rotation taken out."""
-    K = len(along.factors)
-    starts = set(along.starts.tolist())
+def _along_cycle(split: Splitting, along: Linearised, partials: list[Partial]) -> np.ndarray:
+    """Return the modes (phase, unit, n) at some phases, with their growth and rotation taken out."""
     columns = []
     for block, basis, maps, W in zip(split.blocks, split.bases, split.maps, split.vectors, strict=True):
         logs = split.log_modulus[block]
         finite = np.isfinite(logs)
         rate = (np.where(finite, logs, 0.0) + 1j * split.phase[block]) / along.period
-        w, along_cycle = W, []
-        for j in range(K):
-            if j in starts:
-                along_cycle.append(basis[j] @ w)
-            w = maps[j] @ w * np.exp(-rate * along.durations[j])
-        columns.append(np.array(along_cycle))
+        w, starts = W, []
+        for M, duration in zip(maps, along.durations, strict=True):
+            starts.append(w)
+            w = M @ w * np.exp(-rate * duration)
+        columns.append(
+            np.array([part.M @ (basis[part.factor] @ starts[part.factor]) * np.exp(-rate * part.duration)
+                      for part in partials])
+        )  # fmt: skip
     return np.concatenate(columns, axis=-1)
 
 
@@ -208,7 +176,7 @@ def _normalised(field: Field, orbit: np.ndarray, modes: np.ndarray, trivial: int
     return out
 
 
-def _velocity_error(field: Field, orbit: np.ndarray, along: _Linearised) -> float:
+def _velocity_error(field: Field, orbit: np.ndarray, along: Linearised) -> float:
     """Return by how much the velocity, carried once around, differs from itself."""
     f = field(0.0, orbit[0])
     carried = f
@@ -223,7 +191,7 @@ def _stability(
     trivial_error: float,
     velocity_error: float,
     liouville_error: float,
-    along: _Linearised,
+    along: Linearised,
 ) -> str:
     checks = [abs(liouville_error) / max(1.0, abs(along.log_det)) if np.isfinite(along.log_det) else liouville_error]
     # a double multiplier 1 with a single mode splits by the root of any error: the velocity does not
@@ -238,24 +206,15 @@ def _stability(
 
 
 def _label(
-    field: Field,
-    along: _Linearised,
-    logs: np.ndarray,
-    angles: np.ndarray,
-    modes: np.ndarray,
-    trivial: int | None,
-    trivial_error: float,
-    liouville_error: float,
-    label: str,
+    field: Field, along: Linearised, found: Modes, trivial_error: float, liouville_error: float, label: str
 ) -> xr.Dataset:
+    logs, angles, modes, trivial = found
     time_unit = field.system.time_unit
-    adjoints, condition = _dual(modes)
+    adjoints, condition = dual(modes)
     per_time = f"nat / {time_unit}"
-    phases = np.arange(len(along.starts)) / len(along.starts)
     index = ("index",)
-    turns = np.where(np.abs(angles) == np.pi, -1.0, np.exp(1j * angles))  # negative ones are real
     variables: dict[str, Any] = {
-        "multiplier": (index, np.exp(logs) * turns, "Floquet multiplier", "1"),
+        "multiplier": (index, multipliers_of(logs, angles), "Floquet multiplier", "1"),
         "log_modulus": (index, logs, "logarithm of the modulus of the multiplier", "nat"),
         "growth_rate": (index, logs / along.period, "real part of the Floquet exponent", per_time),
         "frequency": (index, angles / (2 * np.pi * along.period), "turns of the mode", f"1 / {time_unit}"),
@@ -264,13 +223,10 @@ def _label(
         "orbit_error": ((), along.gap, "largest jump between flow and given orbit, relative", "1"),
         "mode": (("unit", "index"), modes[0], "mode at phase 0", "1"),
         "adjoint_mode": (("unit", "index"), adjoints[0], "adjoint mode at phase 0", "1"),
-        "cycle_mode": (("phase", "unit", "index"), modes, "mode along the cycle", "1"),
-        "cycle_adjoint_mode": (("phase", "unit", "index"), adjoints, "adjoint mode along the cycle", "1"),
         "stability": ((), label, "stability", "1"),
     }
     coords = {
         "index": np.arange(1, field.n + 1),
-        "phase": phases,
         **unit_coordinates(unit_coords(field.system.units, field.n)),
     }
     attrs = {
@@ -287,14 +243,10 @@ def _label(
     return dataset(variables, coords, attrs)
 
 
-def _dual(modes: np.ndarray) -> tuple[np.ndarray, float]:
-    """Return the dual bases (phase, unit, n), NaN where the modes are no basis, and the worst condition number."""
-    lengths = np.linalg.norm(modes, axis=1)
-    scaled = modes / np.where(lengths > 0, lengths, 1.0)[:, None, :]
-    condition = float(np.linalg.cond(scaled).max())
-    if not condition < 1e14:
-        return np.full_like(modes, np.nan), condition
-    return np.linalg.inv(scaled).transpose(0, 2, 1) / lengths[:, None, :], condition
+def multipliers_of(logs: np.ndarray, angles: np.ndarray) -> np.ndarray:
+    """Return the multipliers themselves."""
+    turns = np.where(np.abs(angles) == np.pi, -1.0, np.exp(1j * angles))  # negative ones are real
+    return np.asarray(np.exp(logs) * turns)
 
 
 def _of_a_point(field: Field, orbit: np.ndarray, cycle: xr.Dataset) -> xr.Dataset:
@@ -305,9 +257,9 @@ def _of_a_point(field: Field, orbit: np.ndarray, cycle: xr.Dataset) -> xr.Datase
     values, V = np.linalg.eig(J)
     order = np.argsort(-values.real, kind="stable")
     values, V = values[order].astype(complex), V[:, order].astype(complex)
-    along = _Linearised(np.eye(field.n)[None], np.array([0]), np.array([period]), np.trace(J) * period, 0.0, period)
+    along = Linearised(np.eye(field.n)[None], np.array([period]), [], np.trace(J) * period, 0.0, period)
     logs = values.real * period
     error = float(logs.sum() - along.log_det)
     trivial_error = float(np.abs(np.expm1(values * period)).min())
     angles = np.angle(np.exp(1j * values.imag * period))
-    return _label(field, along, logs, angles, V[None], None, trivial_error, error, "fixed_point")
+    return _label(field, along, Modes(logs, angles, V[None], None), trivial_error, error, "fixed_point")

@@ -8,16 +8,18 @@ import numpy as np
 import xarray as xr
 
 from dynet._labels import dataset, unit_coordinates
+from dynet._progress import progress_over
 from dynet._validate import Faults
 from dynet.errors import ConvergenceError
 from dynet.orbits.autonomous import require_autonomous
-from dynet.orbits.recurrence import Visit, visits
+from dynet.orbits.recurrence import ROUNDS, Visit, visits
 from dynet.orbits.shooting import Cycle, shoot
 from dynet.systems.flow import Flow
 from dynet.systems.unit_names import unit_coords
 from dynet.typing import ArrayLike
+from dynet.variational.dormand_prince import one_step
 from dynet.variational.field import Field, checked_field, require_system
-from dynet.variational.integration import integrate
+from dynet.variational.integration import integration_steps
 
 __all__ = ["find_limit_cycle"]
 
@@ -36,7 +38,9 @@ _SHORTEST = 0.02
 _NEARBY = 0.2
 
 
-def find_limit_cycle(flow: Flow, x0: ArrayLike, *, period_guess: float | None = None) -> xr.Dataset:
+def find_limit_cycle(
+    flow: Flow, x0: ArrayLike, *, period_guess: float | None = None, progress: bool = False
+) -> xr.Dataset:
     r"""Return the limit cycle that the trajectory from ``x0`` settles on, and its period.
 
     The trajectory is followed until it returns to a plane across the flow where it was before; from there Newton's
@@ -51,6 +55,8 @@ def find_limit_cycle(flow: Flow, x0: ArrayLike, *, period_guess: float | None = 
         A start in the basin of the cycle; with ``period_guess`` a state near it.
     period_guess : float, optional
         Start Newton's method at ``x0`` with this period at once: the way to unstable cycles.
+    progress : bool, default False
+        Show a progress bar.
 
     Returns
     -------
@@ -102,7 +108,7 @@ def find_limit_cycle(flow: Flow, x0: ArrayLike, *, period_guess: float | None = 
     before: Visit | None = None
     last: Visit | None = None
     failure: ConvergenceError | None = None
-    for visit in visits(field, start):
+    for visit in progress_over(visits(field, start), "ever longer runs", progress, ROUNDS):
         before, last = last, visit
         travelled = max(float(np.linalg.norm(visit.x - start)), visit.size)
         if visit.speed < _STANDS_STILL or visit.size <= _SMALLEST * travelled:
@@ -114,9 +120,10 @@ def find_limit_cycle(flow: Flow, x0: ArrayLike, *, period_guess: float | None = 
         except ConvergenceError as error:
             failure = error
             continue
-        size = _size(field, cycle)
+        states = _states_along(field, cycle)
+        size = _size(states)
         if size > _SMALLEST * visit.size and _distance(cycle.points[0], visit.x) <= _NEARBY * visit.size:
-            return _finished(field, cycle, visit.miss)
+            return _finished(field, cycle, states, visit.miss)
         if size <= _SMALLEST * visit.size:
             _raise_if_fixed(field, visit, before)
     assert last is not None
@@ -151,50 +158,47 @@ def _from_guess(field: Field, x: np.ndarray, period: float) -> xr.Dataset:
             residual=cycle.residual,
             result=_known_points(field, cycle),
         )
-    if _size(field, cycle) <= _SMALLEST * (1 + np.abs(x).max()):
+    states = _states_along(field, cycle)
+    if _size(states) <= _SMALLEST * (1 + np.abs(x).max()):
         raise _fixed_point_error(field, cycle.points[0], "Newton's method")
-    return _finished(field, cycle, np.nan)
+    return _finished(field, cycle, states, np.nan)
 
 
 def _distance(a: np.ndarray, b: np.ndarray) -> float:
     return float(np.linalg.norm(a - b))
 
 
-def _size(field: Field, cycle: Cycle) -> float:
-    """Return how far the cycle leads away from its first point."""
-    states = _states_along(field, cycle, 24)
+def _size(states: np.ndarray) -> float:
+    """Return how far a cycle leads away from its first point."""
     return float(np.linalg.norm(states - states[0], axis=1).max())
 
 
-def _states_along(field: Field, cycle: Cycle, n_phases: int) -> np.ndarray:
+def _states_along(field: Field, cycle: Cycle) -> np.ndarray:
     """Return states at equal parts of the period, each integrated from the shooting point before it."""
-    starts = np.append(0.0, np.cumsum(cycle.parts))
-    starts[-1] = 1.0
     scale = float(np.abs(cycle.points).max()) or 1.0
-    out = []
-    x, at = cycle.points[0], 0.0
-    for phase in np.arange(n_phases) / n_phases:
-        point = int(np.searchsorted(starts, phase, side="right")) - 1
-        if starts[point] > at:
-            x, at = cycle.points[point], float(starts[point])
-        duration = (phase - at) * cycle.period
-        x = integrate(field, 0.0, x, duration, field.tolerance, 0.1 * field.tolerance * scale, short=True)[0]
-        at = float(phase)
-        out.append(x)
-    return np.array(out)
+    times, states, start = [], [], 0.0
+    for point, part in zip(cycle.points, cycle.parts, strict=True):
+        rtol = field.tolerance
+        for solver in integration_steps(field, 0.0, point, part * cycle.period, rtol, 0.1 * rtol * scale):
+            times.append(start + solver.t_old)
+            states.append(solver.y_old)
+        start += part * cycle.period
+    at = np.arange(N_PHASES) / N_PHASES * cycle.period
+    before = np.maximum(np.searchsorted(times, at, side="right") - 1, 0)
+    # shorter than the steps that were taken, and so at least as accurate
+    return one_step(field.each, np.array(states)[before], (at - np.array(times)[before])[:, None])
 
 
-def _finished(field: Field, cycle: Cycle, miss: float) -> xr.Dataset:
+def _finished(field: Field, cycle: Cycle, states: np.ndarray, miss: float) -> xr.Dataset:
     """Return the labelled cycle, its period the shortest one."""
-    states = _states_along(field, cycle, N_PHASES)
-    size = np.linalg.norm(states - states[0], axis=1).max()
-    same = max(_SAME, 100 * field.tolerance) * size
+    same = max(_SAME, 100 * field.tolerance) * _size(states)
     repeats = max(
         (k for k in range(2, 13) if N_PHASES % k == 0 and _distance(states[N_PHASES // k], states[0]) < same),
         default=1,
     )
     if repeats > 1:
-        return _finished(field, shoot(field, cycle.points[0], cycle.period / repeats), miss)
+        cycle = shoot(field, cycle.points[0], cycle.period / repeats)
+        return _finished(field, cycle, _states_along(field, cycle), miss)
     attrs = {**_attrs(len(cycle.points)), "closest_return": miss}
     return _labelled(field, states, cycle.period, cycle.residual, cycle.n_iterations, attrs)
 

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from scipy.optimize import brentq
 
 from dynet.errors import DivergenceError
+from dynet.variational.dormand_prince import one_step
 from dynet.variational.field import Field
 from dynet.variational.integration import integration_steps
 
-#: Steps of the integrator in the first round; every round takes twice as many as the one before.
-_FIRST_ROUND = 200
-_ROUNDS = 7
+#: Steps of the integrator in the first round.
+_FIRST_ROUND = 100
+#: Rounds, each twice as long as the one before.
+ROUNDS = 8
 _TOLERANCE = 1e-9
 #: A return that misses by more, relative to the size of the orbit, starts no Newton iteration.
 _CLOSE = 1e-3
@@ -32,20 +34,26 @@ class Visit(NamedTuple):
     speed: float  # at x, relative to the largest on the way
 
 
+class _Step(NamedTuple):
+    start: float
+    end: float
+    x: np.ndarray  # (n,), at the start
+
+
 def visits(field: Field, x0: np.ndarray) -> Iterator[Visit]:
     """Yield what the trajectory from ``x0`` has come to, after longer and longer times."""
     x, t, first_step = x0, 0.0, None
     scale = 1.0 + float(np.abs(x0).max())
     fastest = float(np.linalg.norm(field(0.0, x0)))
-    steps: list[Any] = []
-    for number in range(_ROUNDS):
+    steps: list[_Step] = []
+    for number in range(ROUNDS):
         rtol = max(_TOLERANCE, field.tolerance)
         for _, solver in zip(
             range(_FIRST_ROUND * 2**number),
             integration_steps(field, t, x, np.inf, rtol, 1e-3 * rtol * scale, first_step),
             strict=False,
         ):
-            steps.append(solver.dense_output())
+            steps.append(_Step(solver.t_old, solver.t, solver.y_old))
             x, t, first_step = solver.y, solver.t, solver.h_abs
             fastest = max(fastest, float(np.linalg.norm(solver.f)))
             if not np.abs(x).max() < _UNBOUNDED * scale:
@@ -53,16 +61,17 @@ def visits(field: Field, x0: np.ndarray) -> Iterator[Visit]:
                     f"the trajectory from x0 is unbounded: at time {t:.4g} its largest entry is {np.abs(x).max():.3g}; "
                     "start inside the basin of a limit cycle"
                 )
-        steps = steps[-(len(steps) // 2 + 1) :]  # the older half still shows the transient
+        if number:
+            steps = steps[-(len(steps) // 2 + 1) :]  # the older half still shows the transient
         yield _last_return(field, steps, x.copy(), t, fastest)
 
 
-def _last_return(field: Field, steps: list[Any], x: np.ndarray, t: float, fastest: float) -> Visit:
+def _last_return(field: Field, steps: list[_Step], x: np.ndarray, t: float, fastest: float) -> Visit:
     """Return the latest of the closest returns to the plane through ``x`` across the flow."""
     f = field(t, x)
     speed = float(np.linalg.norm(f))
     relative = speed / fastest if fastest > 0 else 0.0
-    starts = np.array([step(step.t_old) for step in steps])
+    starts = np.array([step.x for step in steps])
     distances = np.linalg.norm(starts - x, axis=1)
     largest = float(distances.max())
     none = Visit(x, t, largest, np.nan, np.inf, relative)
@@ -74,12 +83,16 @@ def _last_return(field: Field, steps: list[Any], x: np.ndarray, t: float, fastes
     for i in crossings[crossings < len(steps) - 1]:
         step = steps[i]
 
-        def height(s: float, step: Any = step) -> float:
-            return float((step(s) - x) @ f)
+        def state(at: float, step: _Step = step) -> np.ndarray:
+            # shorter than the step that was taken, and so at least as accurate
+            return one_step(lambda y: field(0.0, y), step.x, at - step.start)
 
-        if height(step.t_old) < 0 < height(step.t):
-            at = float(brentq(height, step.t_old, step.t, xtol=1e-12 * max(abs(t), 1.0)))
-            found.append((at, float(np.linalg.norm(step(at) - x)), float(distances[i:].max())))
+        def height(at: float) -> float:
+            return float((state(at) - x) @ f)
+
+        if height(step.start) < 0 < height(step.end):
+            at = float(brentq(height, step.start, step.end, xtol=1e-12 * max(abs(t), 1.0)))
+            found.append((at, float(np.linalg.norm(state(at) - x)), float(distances[i:].max())))
     if not found:
         return none
     misses = np.array([miss / size if size > 0 else np.inf for _, miss, size in found])

@@ -31,7 +31,7 @@ def phase_portrait(
     *,
     ax: Axes | None = None,
     units: Sequence[str] | None = None,
-    multipliers: xr.Dataset | None = None,
+    modes: xr.Dataset | None = None,
     index: int | None = None,
 ) -> Axes:
     """Draw cycles in the plane of two units, with arrows of a mode's adjoint if wanted.
@@ -44,8 +44,8 @@ def phase_portrait(
         Where to draw; a new figure if not given.
     units : two str, optional
         Names of the units; the first two if not given.
-    multipliers : Dataset, optional
-        From `dynet.floquet_multipliers`, of a single cycle: draws the directions of an adjoint mode.
+    modes : Dataset, optional
+        From `dynet.floquet_modes`, of a single cycle: draws the directions of an adjoint mode.
     index : int, optional
         Of which mode; the trivial one (phase response) if not given, or the first.
 
@@ -72,10 +72,10 @@ def phase_portrait(
     if len(pair) != 2 or any(not set(pair) <= {str(u) for u in r["unit"].values} for r in named.values()):
         faults.add("units", units, f"name two units out of {', '.join(available[:6])}")
     arrows = None
-    if multipliers is not None:
-        arrows = _adjoint(faults, multipliers, index)
+    if modes is not None:
+        arrows = _adjoint(faults, modes, index)
         if len(named) > 1:
-            faults.say("multipliers belong to one cycle, but several are given: draw one")
+            faults.say("modes belong to one cycle, but several are given: draw one")
     faults.raise_if_any()
     ax = axes_of(ax, width=4.6, height=4.2)
     for number, (name, result) in enumerate(named.items()):
@@ -101,15 +101,15 @@ def phase_portrait(
     return ax
 
 
-def _adjoint(faults: Faults, multipliers: xr.Dataset, index: int | None) -> xr.DataArray | None:
-    if not (isinstance(multipliers, xr.Dataset) and "cycle_adjoint_mode" in multipliers):
-        faults.add("multipliers", type(multipliers).__name__, "give a Dataset from dynet.floquet_multipliers")
+def _adjoint(faults: Faults, modes: xr.Dataset, index: int | None) -> xr.DataArray | None:
+    if not (isinstance(modes, xr.Dataset) and "adjoint_mode" in modes and "phase" in modes["adjoint_mode"].dims):
+        faults.add("modes", type(modes).__name__, "give a Dataset from dynet.floquet_modes")
         return None
-    wanted = index if index is not None else max(int(multipliers.attrs["trivial_index"]), 1)
-    if wanted not in multipliers["index"].values:
-        faults.add("index", index, f"choose a mode from 1 to {multipliers.sizes['index']}")
+    wanted = index if index is not None else max(int(modes.attrs["trivial_index"]), 1)
+    if wanted not in modes["index"].values:
+        faults.add("index", index, f"choose a mode from 1 to {modes.sizes['index']}")
         return None
-    return multipliers["cycle_adjoint_mode"].sel(index=wanted)
+    return modes["adjoint_mode"].sel(index=wanted)
 
 
 def cycle(result: xr.Dataset, *, ax: Axes | None = None, units: Sequence[str] | None = None) -> Axes:

@@ -117,21 +117,23 @@ class Elman(Cell):
     def forward(self, x: Array | None, state: tuple[Array, ...], w: Weights) -> tuple[tuple[Array, ...], Kept]:
         (h,) = state
         if self.form == "inside":
-            return (_plus(recurrence(self._value(h, w), w), drive(x, w)),), (h,)
+            return (_plus(recurrence(self.value(h, w), w), drive(x, w)),), (h,)
         a = _plus(recurrence(h, w), drive(x, w))
-        return (self._value(a, w),), (a,)
+        return (self.value(a, w),), (a,)
 
     def state_jacobian(self, w: Weights, kept: Kept) -> Operator:
-        slope = self._slope(kept[0], w)
+        slope = self.slope(kept[0], w)
         return _gates(Term(None, w.W_hh, slope) if self.form == "inside" else Term(slope, w.W_hh))
 
     def input_jacobian(self, w: Weights, kept: Kept) -> Operator:
-        return _gates(Term(None if self.form == "inside" else self._slope(kept[0], w), w.W_xh))
+        return _gates(Term(None if self.form == "inside" else self.slope(kept[0], w), w.W_xh))
 
-    def _value(self, a: Array, w: Weights) -> Array:
+    def value(self, a: Array, w: Weights) -> Array:
+        """Return the activation."""
         return ACTIVATIONS[self.activation].value(a)
 
-    def _slope(self, a: Array, w: Weights) -> Array:
+    def slope(self, a: Array, w: Weights) -> Array:
+        """Return its slope."""
         return ACTIVATIONS[self.activation].slope(a)
 
     def tangent(self, x: Array | None, h: Array, w: Weights, V: Array) -> tuple[Array, Array]:
@@ -142,7 +144,7 @@ class Elman(Cell):
         product = w.W_hh @ namespace(h).concat((V, h[..., None]), axis=-1)
         recurrent = product[..., -1] if w.b_hh is None else product[..., -1] + w.b_hh
         a = _plus(recurrent, drive(x, w))
-        return self._value(a, w), self._slope(a, w)[..., None] * product[..., :-1]
+        return self.value(a, w), self.slope(a, w)[..., None] * product[..., :-1]
 
 
 class GammaElman(Elman):
@@ -151,10 +153,10 @@ class GammaElman(Elman):
     def __init__(self) -> None:
         super().__init__("gamma")
 
-    def _value(self, a: Array, w: Any) -> Array:
+    def value(self, a: Array, w: Any) -> Array:
         return gamma_value(gamma_parts(a, w.n), w.n, w.s)
 
-    def _slope(self, a: Array, w: Any) -> Array:
+    def slope(self, a: Array, w: Any) -> Array:
         return gamma_slope(gamma_parts(a, w.n), w.n, w.s)
 
 
@@ -195,7 +197,7 @@ class GRU(Cell):
         return ((1 - z) * n + z * h,), (gates, a, inner, h)
 
     def state_jacobian(self, w: Weights, kept: Kept) -> Operator:
-        r, slope_r, slope_z, slope_n, z = self._slopes(kept)
+        r, slope_r, slope_z, slope_n, z = self.slopes(kept)
         H = z.shape[-1]
         U_r, U_z, U_n = (_rows(w.W_hh, g, H) for g in range(3))
         if self.form == "paper":
@@ -205,7 +207,7 @@ class GRU(Cell):
         return _gates(Term(slope_n * slope_r, U_r), Term(slope_z, U_z), Term(slope_n * r, U_n), diagonal=z)
 
     def input_jacobian(self, w: Weights, kept: Kept) -> Operator:
-        _, slope_r, slope_z, slope_n, z = self._slopes(kept)
+        _, slope_r, slope_z, slope_n, z = self.slopes(kept)
         H = z.shape[-1]
         W_r, W_z, W_n = (_rows(w.W_xh, g, H) for g in range(3))
         if self.form == "paper":
@@ -214,7 +216,7 @@ class GRU(Cell):
         return _gates(Term(slope_n * slope_r, W_r), Term(slope_z, W_z), Term(slope_n, W_n))
 
     @staticmethod
-    def _slopes(kept: Kept) -> tuple[Array, Array, Array, Array, Array]:
+    def slopes(kept: Kept) -> tuple[Array, Array, Array, Array, Array]:
         """Return r, the slopes of h' with respect to what goes into n, into r (times that of n), into z, and z."""
         gates, a, inner, h = kept
         r, z = _halves(sigmoid.value(gates))
@@ -243,7 +245,7 @@ class LSTM(Cell):
         i, f = _halves(sigmoid.value(a[..., : 2 * H]))
         return i, f, tanh.value(a[..., 2 * H : 3 * H]), sigmoid.value(a[..., 3 * H :])
 
-    def _slopes(self, kept: Kept) -> tuple[Array, Array, Array, Array, Array, Array]:
+    def slopes(self, kept: Kept) -> tuple[Array, Array, Array, Array, Array, Array]:
         """Return the slopes of c' with respect to what goes into i, f, g; of h' into o, and to c'; and f."""
         a, c, c_next = kept
         H = c.shape[-1]
@@ -253,11 +255,11 @@ class LSTM(Cell):
         return di * g, df * c, dg * i, do * tanh.value(c_next), o * tanh.slope(c_next), f
 
     def state_jacobian(self, w: Weights, kept: Kept) -> Operator:
-        slopes = self._slopes(kept)
+        slopes = self.slopes(kept)
         return GatedCell(*self._paths(w.W_hh, slopes), forget=slopes[5])
 
     def input_jacobian(self, w: Weights, kept: Kept) -> Operator:
-        return GatedCell(*self._paths(w.W_xh, self._slopes(kept)))
+        return GatedCell(*self._paths(w.W_xh, self.slopes(kept)))
 
     @staticmethod
     def _paths(W: Array, slopes: tuple[Array, ...]) -> tuple[Operator, Operator, Array]:
@@ -291,7 +293,7 @@ class HiddenLSTM(LSTM):
         return self._direct(w.W_xh, kept)
 
     def _direct(self, W: Array, kept: Kept) -> Operator:
-        slope_i, slope_f, slope_g, slope_o, s, f = self._slopes(kept)
+        slope_i, slope_f, slope_g, slope_o, s, f = self.slopes(kept)
         H = f.shape[-1]
         slopes = (s * slope_i, s * slope_f, s * slope_g, slope_o)
         return _gates(*(Term(slope, _rows(W, g, H)) for g, slope in enumerate(slopes)))

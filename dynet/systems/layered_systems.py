@@ -19,6 +19,7 @@ from dynet.systems.recurrent import (
     RecurrentLinearization,
     RecurrentStep,
 )
+from dynet.systems.weight_gradients import RecurrentParameterJacobian
 from dynet.typing import Array
 
 __all__ = ["flow_of", "map_of", "recurrent_map"]
@@ -51,6 +52,7 @@ def flow_of(cell: Cell, tau: float, W_hh: Any, W_xh: Any, b_hh: Any, b_xh: Any) 
         RecurrentStep(recurrence),
         RecurrentJacobian(recurrence),
         params=layers,
+        jac_params=RecurrentParameterJacobian(recurrence),
         vectorized=True,
         units=recurrence.labels(),
         like=_zeros(recurrence.n, layers[0].W_hh),
@@ -67,6 +69,7 @@ def recurrent_map(cell: Cell, layers: tuple[Any, ...], *, rate: float = 1.0, hid
         RecurrentJacobian(recurrence),
         linearize=RecurrentLinearization(recurrence),
         params=layers,
+        jac_params=None if hidden else RecurrentParameterJacobian(recurrence),
         vectorized=True,
         units=recurrence.labels(),
         like=_zeros(recurrence.n, layers[0].W_hh),

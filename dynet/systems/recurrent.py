@@ -87,6 +87,17 @@ class Recurrence:
         y = pieces[0][1] if len(pieces) == 1 else namespace(x).concat([piece for _, piece in pieces], axis=-1)
         return y, tuple(keeps)
 
+    def evaluated(self, x: Array, u: Array, p: tuple[Weights, ...]) -> list[tuple[Any, ...]]:
+        """Return, layer by layer, the cell, what it reads, its old state, its weights and what it keeps."""
+        out = []
+        below = u
+        for cell, parts, w in zip(self.cells, self.rows, p, strict=True):
+            old = tuple(x[..., part] for part in parts)
+            new, kept = cell.forward(below, old, w)
+            out.append((cell, below, old, w, kept))
+            below = old[0] if self.flow else self._moved(old[0], new[0])
+        return out
+
     def _moved(self, old: Array, new: Array) -> Array:
         """Return what the rate makes of a part of the state and of what the cell turned it into."""
         if self.flow:

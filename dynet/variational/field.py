@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from scipy.sparse import issparse
 
 from dynet._validate import Faults, shown
 from dynet.errors import DynetError, InputError
@@ -43,6 +44,7 @@ class Field:
         self.jac: Any = system.jac
         self.pair: Any = RecurrentLinearization(self.jac.recurrence) if type(self.jac) is RecurrentJacobian else None
         self.n = int(prototype.shape[-1])
+        self._is_plain = isinstance(prototype, np.ndarray) and prototype.dtype == np.float64
         self.tuples = is_jitted(self.function) and _wants_tuples(self.function, prototype, system.params)
         value = self._first_value(row)
         epsilon = max(machine_epsilon(value) if value.dtype.kind == "f" else 0.0, machine_epsilon(prototype))
@@ -81,6 +83,19 @@ class Field:
         y, J = self._call(self.pair, t, x, u)
         return _float64(y), Tangent(J, self.prototype)
 
+    def each(self, x: np.ndarray, u: Any = None) -> np.ndarray:
+        """Return the rates of change (the next states) of many states (s, n), at time 0."""
+        if not self.system.vectorized:
+            return np.array([self(0.0, state, u) for state in x]).reshape(x.shape)
+        return _float64(as_array(self._batch(self.function, x, u), self.prototype))
+
+    def each_jacobian(self, x: np.ndarray, u: Any = None) -> np.ndarray:
+        """Return the Jacobians (s, n, n) at many states (s, n), at time 0."""
+        if not self.system.vectorized:
+            return np.array([self.jacobian(0.0, state, u).matrix() for state in x]).reshape(*x.shape, self.n)
+        J = _float64(assemble(as_multiplier(self._batch(self.jac, x, u), self.prototype)))
+        return np.array(np.broadcast_to(J, (*x.shape, self.n)))
+
     def parameter_jacobian(self, t: float, x: np.ndarray, u: Any = None) -> Tangent:
         """Return the derivative with respect to the parameters, (n, n_params)."""
         J = self._call(self.system.jac_params, t, x, u)
@@ -103,7 +118,14 @@ class Field:
         """Tell whether the derivative with respect to the parameters is known."""
         return self.system.jac_params is not None
 
+    def _batch(self, function: Any, x: np.ndarray, u: Any) -> Any:
+        states = move_like(x, self.prototype)
+        rows = states[:, :0] if u is None else move_like(np.tile(to_numpy(u), (len(x), 1)), self.prototype)
+        return function(0.0, states, rows, self.system.params)
+
     def _call(self, function: Any, t: float, x: np.ndarray, u: Any) -> Any:
+        if self._is_plain and u is None:  # nothing to move: small systems spend most of their time on the way
+            return function(t, tuple(x.tolist()) if self.tuples else x, x[:0], self.system.params)
         state = move_like(x, self.prototype)
         row = state[:0] if u is None else move_like(u, self.prototype)
         return function(t, tuple(state) if self.tuples else state, row, self.system.params)
@@ -125,6 +147,10 @@ class Tangent:
     def matrix(self) -> np.ndarray:
         """Return the matrix."""
         return _float64(assemble(self.J))
+
+    def entries(self) -> Any:
+        """Return the matrix as an array, or as the sparse one that it is."""
+        return self.J if issparse(self.J) else self.matrix()
 
 
 def _float64(value: Any) -> np.ndarray:

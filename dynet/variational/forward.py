@@ -6,6 +6,7 @@ import numpy as np
 import xarray as xr
 
 from dynet._labels import dataset
+from dynet.errors import InputError
 from dynet.systems.flow import Flow
 from dynet.systems.map import Map
 from dynet.typing import ArrayLike
@@ -13,6 +14,9 @@ from dynet.variational.integration import REFERENCE
 from dynet.variational.path import advanced, coordinates, names_of_parameters, pulled_back, start_path
 
 __all__ = ["sensitivity"]
+
+#: Numbers that are held at once.
+_MOST_ENTRIES = 2**27
 
 
 def sensitivity(
@@ -66,7 +70,11 @@ def sensitivity(
     field = path.field
     n, K = field.n, len(path.times) - 1
     x, Y = path.states[0], np.eye(n)
-    S = np.zeros(field.parameter_jacobian(0.0, x, path.row(0)).J.shape) if field.has_parameters else None
+    S = None
+    if field.has_parameters:
+        count = int(field.parameter_jacobian(0.0, x, path.row(0)).J.shape[-1])
+        _require_room(K + 1, n, count)
+        S = np.zeros((n, count))
     matrices, parameter = [Y], [S]
     for k in range(K):
         x, Y, S = advanced(path, k, x, Y, S)
@@ -107,6 +115,15 @@ def sensitivity(
         "parameters": "by jac_params" if field.has_parameters else "none: the system has no jac_params",
     }
     return dataset(variables, coords, attrs)
+
+
+def _require_room(n_times: int, n: int, count: int) -> None:
+    if n_times * n * count > _MOST_ENTRIES:
+        raise InputError(
+            f"system has {n} units and {count} parameters: what each of them does to each unit at {n_times} times is "
+            f"{8e-9 * n_times * n * count:.1f} GB; take gradient, which goes back from one loss, or leave the "
+            "parameters out by dataclasses.replace(system, jac_params=None)"
+        )
 
 
 def drift(psi: np.ndarray, delta: np.ndarray) -> float:

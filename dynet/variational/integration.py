@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy.integrate import DOP853, OdeSolution
+from scipy.integrate import OdeSolution
 
 from dynet.errors import ConvergenceError, DivergenceError
+from dynet.kernels.conditioning import condition_number
+from dynet.variational.dormand_prince import DormandPrince
 from dynet.variational.field import Field
 
 __all__ = ["Piece", "fundamental_pieces", "integrate", "integration_steps"]
@@ -22,10 +24,10 @@ def integration_steps(
     t0: float,
     y0: np.ndarray,
     t1: float,
-    rtol: float,
+    rtol: Any,
     atol: Any,
     first_step: float | None = None,
-) -> Any:
+) -> Iterator[DormandPrince]:
     """Yield the solver after each accepted step from ``t0`` to ``t1`` (which may lie before ``t0``).
 
     Raises
@@ -40,17 +42,17 @@ def integration_steps(
     span = abs(t1 - t0)
     first = None if first_step is None else min(first_step, span)
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-        solver = DOP853(fun, t0, y0, t1, rtol=rtol, atol=atol, first_step=first)
+        solver = DormandPrince(fun, t0, y0, t1, rtol, atol, first)
         for _ in range(_MOST_STEPS):
             solver.step()
-            if solver.status == "failed" or not np.isfinite(solver.y).all():
+            if solver.failed or not np.isfinite(solver.y).all():
                 raise DivergenceError(
                     f"the integration stops at time {solver.t:.6g}, where the state cannot be followed (largest entry "
                     f"{np.abs(solver.y).max():.3g}): it grows without bound, or the vector field or its Jacobian is "
                     "not finite or not smooth there",
                 )
             yield solver
-            if solver.status == "finished":
+            if solver.finished:
                 return
     raise ConvergenceError(
         f"{_MOST_STEPS} steps have covered only {abs(solver.t - t0):.3g} of {span:.3g} units of time: "
@@ -86,45 +88,48 @@ class Piece(NamedTuple):
     end: np.ndarray  # (n,), the state at its end
     duration: float
     trace: float  # integral of tr J
+    step: float  # size of step with which the integrator would go on
 
 
 def fundamental_pieces(
     field: Field,
     x: np.ndarray,
-    t0: float,
-    t1: float,
+    duration: float,
     scale: float,
     most_condition: float = np.inf,
     *,
-    short: bool = False,
+    tolerance: float | None = None,
+    first_step: float | None = None,
 ) -> list[Piece]:
     """Return fundamental matrices along the trajectory from ``x``, a new one whenever one gets ill conditioned.
 
-    ``scale`` is the size of the states, against which absolute errors are measured; ``short``: try a single step first.
+    ``scale`` is the size of the states, against which absolute errors are measured; ``tolerance`` of the integrator,
+    if not that of the field. The flow must not depend on time.
     """
     n = field.n
 
     def fun(t: float, y: np.ndarray) -> np.ndarray:
-        # the trace needs the matrix, and with it the product with a whole frame is one of arrays
+        # the trace needs the entries, and with them the product with a whole frame is one of arrays
         rate, tangent = field.linearized(t, y[:n])
-        J = tangent.matrix()
+        J = tangent.entries()
         out = np.empty_like(y)
         out[:n], out[n:-1], out[-1] = rate, (J @ y[n:-1].reshape(n, n)).ravel(), J.trace()
         return out
 
-    atol = np.full(n + n * n + 1, 0.1 * field.tolerance)
+    rtol = np.full(n + n * n + 1, field.tolerance if tolerance is None else tolerance)
+    rtol[n:-1] /= np.sqrt(n)  # most entries are small, and the error is a mean over all of them
+    atol = 0.1 * rtol
     atol[:n] *= scale
     identity = np.eye(n).ravel()
     pieces: list[Piece] = []
-    start, first_step = t0, t1 - t0 if short else None
-    while start < t1:
-        y0 = np.concatenate([x, identity, [0.0]])
-        for solver in integration_steps(fun, start, y0, t1, field.tolerance, atol, first_step):
-            M = solver.y[n:-1].reshape(n, n)
-            if solver.t < t1 and np.isfinite(most_condition) and np.linalg.cond(M) > most_condition:
-                break
-        first_step = solver.h_abs
-        x = solver.y[:n].copy()
-        pieces.append(Piece(M.copy(), x, solver.t - start, float(solver.y[-1])))
-        start = solver.t
+    start = 0.0
+    y0 = np.concatenate([x, identity, [0.0]])
+    for solver in integration_steps(fun, 0.0, y0, duration, rtol, atol, first_step):
+        M = solver.y[n:-1].reshape(n, n)
+        if solver.finished or (np.isfinite(most_condition) and condition_number(M) > most_condition):
+            end = solver.y[:n].copy()
+            pieces.append(Piece(M.copy(), end, solver.t - start, float(solver.y[-1]), solver.h_abs))
+            start = solver.t
+            if not solver.finished:
+                solver.restart(np.concatenate([end, identity, [0.0]]))
     return pieces

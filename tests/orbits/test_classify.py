@@ -26,6 +26,20 @@ def pendulum():
     )
 
 
+def saddle_cycle():
+    """A planar cycle that attracts in its plane and repels across it."""
+
+    def rhs(t, x, u, p):
+        r = 1 - x[0] ** 2 - x[1] ** 2
+        return np.array([r * x[0] - x[1], r * x[1] + x[0], 0.3 * x[2]])
+
+    def jac(t, x, u, p):
+        r, a, b = 1 - x[0] ** 2 - x[1] ** 2, x[0], x[1]
+        return np.array([[r - 2 * a * a, -1 - 2 * a * b, 0], [1 - 2 * a * b, r - 2 * b * b, 0], [0, 0, 0.3]])
+
+    return dynet.Flow(rhs, jac)
+
+
 @pytest.mark.parametrize(
     ("system", "x0", "n_steps", "label"),
     [
@@ -63,6 +77,10 @@ def test_maps_are_what_they_are_known_to_be(system, x0, n_steps, label):
         (zoo.stuart_landau(0.0, 1.5, 0.4), [0.5, 0.0], 10_000, "marginal"),  # Hopf
         (zoo.stuart_landau(-0.3, 1.5, 0.4), [0.5, 0.0], 2_000, "fixed point"),
         (pendulum(), [1.0, 0.0], 3_000, "marginal"),
+        (linear_flow([[0.0, 1.0], [-1.0, 0.0]]), [1.0, 0.0], 1_500, "marginal"),  # a centre
+        (linear_flow(np.diag([-1.0, -2.0])), [1.0, 1.0], 500, "fixed point"),  # a node
+        (linear_flow(np.diag([1.0, -1.0])), [0.0, 0.0], 500, "unstable fixed point"),  # a saddle
+        (saddle_cycle(), [1.0, 0.0, 0.0], 2_000, "unstable limit cycle"),
         (linear_flow(np.diag([0.0, -1.0])), [1.0, 1.0], 500, "continuous attractor"),
         (linear_flow(np.diag([0.0, 0.0, -1.0])), [1.0, 1.0, 1.0], 500, "continuous attractor"),
         (rotation_rnn([1.5, 1.5], [0.5, 0.6], form="flow"), [0.5, 0.1, 0.4, 0.2], 3_500, "2-torus"),
@@ -72,6 +90,16 @@ def test_maps_are_what_they_are_known_to_be(system, x0, n_steps, label):
 def test_flows_are_what_they_are_known_to_be(system, x0, n_steps, label):
     found = only(system, x0, n_steps)
     assert found.label == label, found.reason.item()
+
+
+def test_runs_go_on_while_the_evidence_is_short():
+    # a stiff cycle: 20,000 of the short steps that its fast parts need are less than four periods
+    ds = dynet.classify_attractor(zoo.van_der_pol(5.0), [2.0, 0.0])
+    assert ds.label.values.tolist() == ["limit cycle"]
+    assert ds.attrs["n_steps"] == 80_000
+    assert ds.attrs["n_transient"] == 40_000
+    assert dynet.classify_attractor(zoo.logistic(3.2), [0.3]).attrs["n_steps"] == 20_000
+    assert only(zoo.van_der_pol(5.0), [2.0, 0.0], 20_000).label == "unknown"
 
 
 def test_a_limit_cycle_brings_its_evidence():

@@ -49,7 +49,7 @@ def test_singular_jacobians_give_minus_infinity():
     assert ds.log_modulus.values.tolist() == [pytest.approx(np.log(0.2)), -np.inf]
     assert ds.multiplier.values[1] == 0
     assert float(ds.liouville_error) == 0
-    assert not np.isnan(ds.cycle_mode.values).any()
+    assert not np.isnan(ds.mode.values).any()
 
 
 def test_a_rotation_is_undecided():

@@ -36,6 +36,46 @@ def test_the_response_of_stuart_landau_is_exact(oscillator):
     assert ds.phase_response.dims == ("phase", "unit")
 
 
+def test_the_amplitude_of_stuart_landau_is_its_radius(oscillator):
+    # of r' = (l - r^2) r the amplitude is proportional to 1 - l / r^2: it sees the radius alone
+    flow, cycle = oscillator
+    ds = dynet.amplitude_response(flow, cycle)
+    x, y = cycle.orbit.values.T
+    radial = np.stack([x, y], axis=1) / np.sqrt(GROWTH)
+    cosines = (ds.amplitude_response.values * radial).sum(axis=1)
+    np.testing.assert_allclose(np.linalg.norm(ds.amplitude_response, axis=1), np.abs(cosines), rtol=1e-9)
+    np.testing.assert_allclose(np.abs(cosines), np.sqrt(1 + SHEAR**2), rtol=1e-9)  # of a mode of length one
+    assert float(ds.growth_rate) == pytest.approx(-2 * GROWTH, abs=1e-9)
+    assert float(ds.normalisation_error) < 1e-9
+
+
+def test_a_kick_changes_the_amplitude_by_its_response_and_decays_with_the_rate(oscillator):
+    flow, cycle = oscillator
+    I = dynet.amplitude_response(flow, cycle)
+    mode = dynet.floquet_modes(flow, cycle).mode.sel(index=2).values.real
+    kick = 1e-6 * np.array([0.3, -0.8])
+    T = float(cycle.period)
+    run = dynet.simulate(flow, cycle.orbit.values[30] + kick, duration=T, dt=T / 4800)
+    away = run.state.values[2400] - cycle.orbit.values[150]
+    left = I.amplitude_response.values[30] @ kick * np.exp(float(I.growth_rate) * T / 2)
+    Z = dynet.phase_response(flow, cycle).phase_response.values[150]
+    velocity = flow.rhs(0.0, cycle.orbit.values[150], None, flow.params)
+    across = away - (Z @ away) * np.array(velocity)
+    np.testing.assert_allclose(across, left * mode[150], atol=1e-11)
+
+
+def test_what_has_no_amplitude_says_so(oscillator):
+    flow, cycle = oscillator
+    with pytest.raises(dynet.InputError, match="phase_response"):
+        dynet.amplitude_response(flow, cycle, index=1)
+    with pytest.raises(dynet.InputError, match="index=3"):
+        dynet.amplitude_response(flow, cycle, index=3)
+    pair = dynet.networks.rotation_rnn([1.5, 1.5], [0.5, 0.5], form="flow")
+    family = dynet.find_limit_cycle(pair, [0.3, 0.1, -0.2, 0.5])
+    with pytest.raises(dynet.ConvergenceError, match="not simple"):
+        dynet.amplitude_response(pair, family)
+
+
 @given(radius=st.floats(0.05, 3.0), angle=st.floats(-np.pi, np.pi))
 @settings(max_examples=8, deadline=None)
 def test_isochrons_of_stuart_landau_are_exact(oscillator, radius, angle):

@@ -22,14 +22,18 @@ def found():
 
 
 @pytest.fixture(scope="module")
+def modes(found):
+    return dynet.floquet_modes(dynet.zoo.stuart_landau(0.3, 1.5, 0.4), found[0])
+
+
+@pytest.fixture(scope="module")
 def points():
     run = dynet.simulate(dynet.zoo.henon(), [0.1, 0.1], 300)
     return dynet.find_fixed_points(dynet.zoo.henon(), dynet.sample_states(run, 30, noise=0.5)), run
 
 
-def test_the_portrait_closes(found):
-    cycle, multipliers = found
-    ax = dynet.plot.phase_portrait(cycle, multipliers=multipliers)
+def test_the_portrait_closes(found, modes):
+    ax = dynet.plot.phase_portrait(found[0], modes=modes)
     x, y = ax.lines[0].get_data()
     np.testing.assert_allclose(np.hypot(x, y), np.sqrt(0.3), rtol=1e-9)
     assert (x[0], y[0]) == (x[-1], y[-1])
@@ -77,17 +81,17 @@ def test_axes_are_those_given(found, points):
 @pytest.mark.parametrize(
     "call",
     [
-        lambda cycle, m, points: dynet.plot.phase_portrait(m),
-        lambda cycle, m, points: dynet.plot.phase_portrait(cycle, units=["x", "q"]),
-        lambda cycle, m, points: dynet.plot.phase_portrait(cycle, multipliers=cycle),
-        lambda cycle, m, points: dynet.plot.phase_portrait(cycle, multipliers=m, index=3),
-        lambda cycle, m, points: dynet.plot.phase_portrait({"a": cycle, "b": cycle}, multipliers=m),
-        lambda cycle, m, points: dynet.plot.cycle(cycle, units=["q"]),
-        lambda cycle, m, points: dynet.plot.multipliers(cycle),
-        lambda cycle, m, points: dynet.plot.fixed_points(cycle),
-        lambda cycle, m, points: dynet.plot.fixed_points(points, cycle),
+        lambda cycle, m, modes, points: dynet.plot.phase_portrait(m),
+        lambda cycle, m, modes, points: dynet.plot.phase_portrait(cycle, units=["x", "q"]),
+        lambda cycle, m, modes, points: dynet.plot.phase_portrait(cycle, modes=m),
+        lambda cycle, m, modes, points: dynet.plot.phase_portrait(cycle, modes=modes, index=3),
+        lambda cycle, m, modes, points: dynet.plot.phase_portrait({"a": cycle, "b": cycle}, modes=modes),
+        lambda cycle, m, modes, points: dynet.plot.cycle(cycle, units=["q"]),
+        lambda cycle, m, modes, points: dynet.plot.multipliers(cycle),
+        lambda cycle, m, modes, points: dynet.plot.fixed_points(cycle),
+        lambda cycle, m, modes, points: dynet.plot.fixed_points(points, cycle),
     ],
 )
-def test_bad_input(found, points, call):
+def test_bad_input(found, modes, points, call):
     with pytest.raises(InputError):
-        call(*found, points[0])
+        call(*found, modes, points[0])

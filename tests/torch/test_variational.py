@@ -128,3 +128,30 @@ def test_parameters_of_a_cell_and_of_a_vector_field_forwards_and_backwards():
 def test_a_function_without_parameters_has_none():
     flow = from_vector_field(lambda x: -x, n=2, dtype=torch.float64)
     assert dynet.sensitivity(flow, [1.0, 2.0], 1.0).sizes["param"] == 0
+
+
+@pytest.mark.parametrize("kind", ["RNN", "GRU", "LSTM"])
+def test_gradient_of_the_networks_without_torch_is_that_of_autograd(kind):
+    torch.manual_seed(2)
+    module = getattr(torch.nn, kind)(2, 4, num_layers=2, batch_first=True).double()
+    make = {"RNN": dynet.networks.tanh_rnn, "GRU": dynet.networks.gru, "LSTM": dynet.networks.lstm}[kind]
+    names = ("weight_hh_l", "weight_ih_l", "bias_hh_l", "bias_ih_l")
+    arrays = {name: [getattr(module, f"{name}{i}").detach().numpy() for i in range(2)] for name in names}
+    biases = [arrays["bias_hh_l"], arrays["bias_ih_l"]]
+    if kind == "RNN":
+        biases = [[a + b for a, b in zip(*biases, strict=True)]]
+    system = make(arrays["weight_hh_l"], arrays["weight_ih_l"], *biases)
+    n, rng = system.like.shape[-1], np.random.default_rng(0)
+    u, x0, target = rng.normal(size=(25, 2)), rng.normal(size=n), rng.normal(size=n)
+    ds = dynet.gradient(
+        system, x0, 25, inputs=u, terminal=lambda x: (0.5 * float((x - target) @ (x - target)), x - target)
+    )  # fmt: skip
+    start = torch.tensor(x0, requires_grad=True)
+    parts = start.reshape(-1, 2, 1, 4)
+    _, after = module(torch.tensor(u)[None], (parts[0], parts[1]) if kind == "LSTM" else parts[0])
+    after = torch.cat([part.ravel() for part in after]) if kind == "LSTM" else after.ravel()
+    (0.5 * ((after - torch.tensor(target)) ** 2).sum()).backward()
+    own = names[:3] if kind == "RNN" else names
+    expected = [getattr(module, f"{name}{i}").grad.ravel() for i in range(2) for name in own]
+    np.testing.assert_allclose(ds.gradient_params, torch.cat(expected), rtol=1e-10, atol=1e-14)
+    np.testing.assert_allclose(ds.gradient_x0, start.grad, rtol=1e-10, atol=1e-15)

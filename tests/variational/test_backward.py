@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 import dynet
 from dynet import InputError
+from dynet.systems.parameters import flattened, replaced
 
 
 def square(target):
@@ -116,6 +117,30 @@ def test_a_start_that_depends_on_the_parameters(tanh_flow):
     total = ds.gradient_params.values + ds.gradient_x0.values @ slope(p)
     differences = [(loss(p + h * e) - loss(p - h * e)) / (2 * h) for e in np.eye(2)]
     np.testing.assert_allclose(total, differences, rtol=1e-6)
+
+
+@settings(max_examples=5)
+@given(st.integers(0, 2**32 - 1), st.booleans(), st.sampled_from(["map", "flow"]))
+def test_gradient_of_random_networks_is_that_of_differences_with_a_start_that_depends_on_them(seed, with_running, form):
+    rng = np.random.default_rng(seed)
+    W, b, A = rng.normal(size=(2, 2)), rng.normal(size=2), rng.normal(size=(2, 6))
+    make = dynet.networks.tanh_rnn if form == "map" else dynet.networks.rate_network
+    system, duration = make(W, b=b), 4 if form == "map" else 0.7
+    target, base = rng.normal(size=2), flattened(system.params)
+
+    def running(t, x):
+        return np.cos(t) * x[0] * x[1], np.cos(t) * x[::-1]
+
+    def result(p):
+        options = {"terminal": square(target), "running": running if with_running else None}
+        return dynet.gradient(system.with_params(replaced(system.params, p)), A @ p, duration, **options)
+
+    ds = result(base)
+    total = ds.gradient_params.values + ds.gradient_x0.values @ A
+    direction, h = rng.normal(size=6), 1e-5
+    ahead, behind = (float(result(base + sign * h * direction).loss) for sign in (1, -1))
+    size = np.linalg.norm(total) * np.linalg.norm(direction)
+    assert float(total @ direction) == pytest.approx((ahead - behind) / (2 * h), abs=1e-7 * max(size, 1.0))
 
 
 def test_norm_of_the_gradient_of_a_decay():

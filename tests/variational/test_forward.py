@@ -52,7 +52,10 @@ def test_parameter_sensitivity_grows_by_the_period_s_change_each_turn(tanh_flow)
     periods = [
         float(dynet.find_limit_cycle(tanh_flow.with_params(np.array([1.5, 0.5 + e])), x0).period) for e in (h, -h)
     ]  # fmt: skip
-    predicted = -(periods[0] - periods[1]) / (2 * h) * tanh_flow.rhs(0.0, x0, None, tanh_flow.params)
+    slope = (periods[0] - periods[1]) / (2 * h)
+    speeds = np.array([tanh_flow.rhs(0.0, x, None, tanh_flow.params) for x in cycle.orbit.values])
+    assert np.abs(slope * speeds).max() == pytest.approx(15.308, rel=1e-3)
+    predicted = -slope * speeds[0]
     S = ds.parameter_sensitivity.values[..., 1]
     np.testing.assert_allclose(S[100] - S[90], predicted, rtol=1e-6)
     # what is bounded is the derivative with respect to the start
