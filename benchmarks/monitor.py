@@ -25,11 +25,11 @@ class Longer:
     """The same task with blank steps after every sequence."""
 
     def __init__(self, task: SequentialImages, n_blank: int) -> None:
-        self.task, self.n_blank, self.train = task, n_blank, task.train
+        self.task, self.n_blank = task, n_blank
 
-    def batches(self, size: int, rng: np.random.Generator) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        for inputs, labels in self.task.batches(size, rng):
-            yield np.pad(inputs, ((0, 0), (0, self.n_blank), (0, 0))), labels
+    def batches(self, split: str, batch_size: int, rng: np.random.Generator) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        for inputs, targets in self.task.batches(split, batch_size, rng):
+            yield np.pad(inputs, ((0, 0), (0, self.n_blank), (0, 0))), targets
 
 
 def products_alone(n_units: int, dtype: torch.dtype) -> tuple[float, float]:
@@ -52,9 +52,9 @@ def main() -> None:
     parser.add_argument("--length", type=int, default=64, help="steps of a sequence in the training (%(default)s)")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    task = SequentialImages("digits", rng=0)
+    task = SequentialImages("digits", validation_share=0.0, rng=0)
     longer = Longer(task, options.length - task.n_steps)
-    model = SequenceClassifier(task.n_channels, options.units, task.n_classes)
+    model = SequenceClassifier(task.n_channels, options.units, task.n_outputs)
     inputs = torch.randn(10, 100, task.n_channels, generator=torch.Generator().manual_seed(0))
     epochs, steps = [], []
     with tempfile.TemporaryDirectory() as folder:
@@ -75,7 +75,7 @@ def main() -> None:
         failed = [message for message in monitor.dataset.message.values if message]
     epoch, step = np.median(epochs[1:]), np.median(steps[1:])
     print(f"LSTM-{options.units}, batch 10, T = 100, k = 16: a step takes {1e3 * step:.1f} ms of processor time")
-    print(f"an epoch of {len(task.train.labels)} digits of {options.length} steps takes {1e3 * epoch:.0f} ms")
+    print(f"an epoch of {len(task.train.targets)} digits of {options.length} steps takes {1e3 * epoch:.0f} ms")
     print(f"share: {100 * step / epoch:.1f} % (steps {1e3 * min(steps):.1f} to {1e3 * max(steps):.1f} ms)")
     for dtype in (torch.float32, torch.float64):
         seconds, rate = products_alone(options.units, dtype)

@@ -102,8 +102,8 @@ def run_demo(options: argparse.Namespace) -> None:
     from dynet.tasks import SequentialImages
     from dynet.torch.training import SequenceClassifier, accuracy, train_classifier
 
-    task = SequentialImages("digits", rng=options.seed)
-    model = SequenceClassifier(task.n_channels, options.units, task.n_classes, seed=options.seed)
+    task = SequentialImages("digits", validation_share=0.0, rng=options.seed)
+    model = SequenceClassifier(task.n_channels, options.units, task.n_outputs, seed=options.seed)
     probes = task.test.inputs[:DEMO_SEQUENCES]
 
     def measure() -> xr.Dataset:
@@ -117,7 +117,7 @@ def run_demo(options: argparse.Namespace) -> None:
 
     print(
         f"LSTM of {options.units} units reading {task.n_steps} pixels a digit, "
-        f"{len(task.train.labels)} digits to learn, {len(task.test.labels)} to test"
+        f"{len(task.train.targets)} digits to learn, {len(task.test.targets)} to test"
     )
     results = {"before training": measure()}
     shares = {"before training": accuracy(model, *task.test)}

@@ -1,7 +1,7 @@
 import numpy as np
 import torch
 
-from dynet.tasks.images import Batch
+from dynet.tasks import Batch
 from dynet.torch.training import SequenceClassifier, accuracy, train_classifier
 
 
@@ -13,11 +13,11 @@ class Parity:
         inputs = rng.standard_normal((256, 6, 1)).astype(np.float32)
         self.train = Batch(inputs, (inputs[:, 0, 0] > 0).astype(np.int64))
 
-    def batches(self, size, rng):
+    def batches(self, split, batch_size, rng):
         order = rng.permutation(256)
-        for start in range(0, 256, size):
-            rows = order[start : start + size]
-            yield Batch(self.train.inputs[rows], self.train.labels[rows])
+        for start in range(0, 256, batch_size):
+            rows = order[start : start + batch_size]
+            yield Batch(self.train.inputs[rows], self.train.targets[rows])
 
 
 def test_training_learns_what_has_to_be_remembered():
