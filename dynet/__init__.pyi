@@ -96,6 +96,9 @@ from .orbits.robustness import zero_exponent_robustness as zero_exponent_robustn
 from .sweeps.run import sweep as sweep
 from .sweeps.grid import sample_points as sample_points
 
+# tasks to train on
+from . import tasks as tasks
+
 # files and pictures
 from .io import load as load, save as save
 from . import plot as plot

@@ -131,7 +131,7 @@ def _run(workers: Serial | Threads | Cluster, job: Job, table: Table, store: Sto
                 if taken.status and job.raises:
                     raise _named(taken, table, place)
                 if store is not None:
-                    store.write(*place)
+                    store.write(*place, outcome.seconds)
                 failed += taken.status > 0
                 seconds.append(outcome.seconds)
                 enough = len(seconds) >= 2 * workers.count and time.perf_counter() - begun > _FIRST_SECONDS
@@ -142,6 +142,8 @@ def _run(workers: Serial | Threads | Cluster, job: Job, table: Table, store: Sto
                 if failed:
                     bar.set_postfix(failed=failed, refresh=False)
         finally:
+            if store is not None:
+                store.flush()
             outcomes.close()  # type: ignore[attr-defined]  # a generator: what still runs is called off
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import platform
+import time
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,10 @@ __all__ = ["Store", "identity"]
 #: Changes whenever a store of before could be misread.
 FORMAT = 1
 _MARK = "dynet_sweep"
+#: Cells that took longer are written at once, others when so many seconds have passed since the last write.
+SECONDS_BETWEEN = 0.2
+#: Entries of an array that is kept in one file.
+_SMALL = 100_000
 _FILL = {"f": float("nan"), "c": complex(np.nan, np.nan), "U": ""}
 _NO_LAYOUT = '{"sizes": {}, "attrs": null, "columns": {}, "coords": {}}'
 _DTYPE: dict[str, Any] = {"f": "float64", "c": "complex128", "U": str}
@@ -67,6 +73,8 @@ class Store:
         self.table = table
         self._written: dict[str, Any] = {}
         self._layout = ""
+        self._waiting: list[tuple[int, ...]] = []
+        self._flushed = time.monotonic()
         group = self._open()
         if group is None:
             header = {name: part._asdict() for name, part in parts.items()}
@@ -155,18 +163,29 @@ class Store:
             raise InputError(f"store='{self.place}': damaged ({type(error).__name__}: {error}): start anew") from error
         table.message[table.status == ERROR] = ""
         table.status[table.status == ERROR] = PENDING
-        self._sync()
 
-    def write(self, cell: int, repeat: int) -> None:
-        """Write what the table holds of one cell; its status comes last."""
-        table, where = self.table, self.table.where(cell, repeat)
-        if table.status[where] == 0:
-            self._sync()
-            for name, values in table.values.items():
-                self._written[name][where] = values[where]
-        if table.message[where]:
-            self.group["message"][where] = str(table.message[where])
-        self.group["status"][where] = table.status[where]
+    def write(self, cell: int, repeat: int, seconds: float) -> None:
+        """Write what the table holds of a cell that took so many seconds; short ones wait for each other."""
+        self._waiting.append(self.table.where(cell, repeat))
+        if max(seconds, time.monotonic() - self._flushed) >= SECONDS_BETWEEN:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write all that waits; the status comes last, so that a killed process leaves no cell half written."""
+        if not self._waiting:
+            return
+        table = self.table
+        self._sync()
+        for name, values in table.values.items():
+            array = self._written[name]
+            if array.chunks[: len(table.shape)] == table.shape:
+                array[...] = values
+            else:
+                for where in self._waiting:
+                    array[where] = values[where]
+        self.group["message"][...] = table.message
+        self.group["status"][...] = table.status
+        self._waiting, self._flushed = [], time.monotonic()
 
     def _sync(self) -> None:
         """Bring layout and sizes of the arrays to what the table has come to."""
@@ -198,9 +217,10 @@ class Store:
         return self._array(name, shape, _DTYPE[column.kind], (*self.table.front, *column.dims), _FILL[column.kind])
 
     def _array(self, name: str, shape: tuple[int, ...], dtype: Any, dims: tuple[str, ...], fill: Any) -> Any:
-        """Make an array with one chunk a cell: cells never write to the same file."""
+        """Make an array in one file if it is small, which takes one write for many cells; else in one a cell."""
         front = len(self.table.front)
-        chunks = (*(1 for _ in self.table.front), *(max(1, size) for size in shape[front:]))
+        whole = math.prod(shape) <= _SMALL
+        chunks = tuple(max(1, size) if whole or dim >= front else 1 for dim, size in enumerate(shape))
         return self.group.create_array(
             name, shape=shape, chunks=chunks, dtype=dtype, dimension_names=dims, fill_value=fill, overwrite=True
         )

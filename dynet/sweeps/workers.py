@@ -7,10 +7,11 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack, contextmanager
+from functools import lru_cache
 from itertools import islice
 from typing import Any
 
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController, threadpool_limits
 
 from dynet._optional import import_optional
 from dynet._validate import Faults
@@ -138,8 +139,14 @@ def _unpacked(pickled: bytes) -> Job:
 
 def _run_limited(job: Job, cell: int, repeat: int, point: dict[str, Any]) -> Outcome:
     """Run a cell on a worker, with one thread of BLAS and OpenMP."""
-    with _ONE_THREAD.held(), threadpool_limits(1, user_api="openmp"):
+    with _ONE_THREAD.held(), _libraries(len(sys.modules)).limit(limits=1, user_api="openmp"):
         return job.run(cell, repeat, point)
+
+
+@lru_cache(maxsize=1)
+def _libraries(n_modules: int) -> ThreadpoolController:
+    """Return the loaded libraries with threads; they are looked for again only when modules have been loaded."""
+    return ThreadpoolController()
 
 
 class _OneBlasThread:
@@ -156,7 +163,7 @@ class _OneBlasThread:
         self._n_modules = 0
 
     def _limit(self) -> None:
-        self._limits.enter_context(threadpool_limits(1, user_api="blas"))
+        self._limits.enter_context(_libraries(len(sys.modules)).limit(limits=1, user_api="blas"))
         self._n_modules = len(sys.modules)
 
     @contextmanager
