@@ -106,6 +106,9 @@ class Cluster:
             for place in islice(remaining, _IN_FLIGHT):
                 submit(place)
             for future in finished:
+                if future.status == "pending":  # its worker died before the result was fetched: it runs once more
+                    finished.add(future)
+                    continue
                 place = running.pop(future)
                 outcome = self._outcome(future, distributed)
                 if outcome is None and chances.get(place, 0) < _SECOND_CHANCES:
@@ -120,14 +123,14 @@ class Cluster:
 
     @staticmethod
     def _outcome(future: Any, distributed: Any) -> Outcome | None:
-        """Return what came of a cell; None if the cluster lost it."""
-        if future.status == "finished":
+        """Return what came of a cell; None if the cluster gave it up."""
+        try:
             outcome: Outcome = future.result()
-            return outcome
-        if future.status == "cancelled":
+        except (distributed.scheduler.KilledWorker, distributed.CancelledError):
             return None
-        error = future.exception()
-        return None if isinstance(error, distributed.scheduler.KilledWorker) else failure(error)
+        except Exception as error:  # what the cluster itself may have met, such as a module that workers do not have
+            return failure(error)
+        return outcome
 
 
 def _unpacked(pickled: bytes) -> Job:
