@@ -1,6 +1,6 @@
 """What LyapunovMonitor costs: one step beside one epoch of the demo's training, in turns in one process.
 
-An LSTM reads handwritten digits pixel by pixel and is trained by `dynet.torch.training.train_classifier`, as in
+An LSTM reads handwritten digits pixel by pixel and is trained by `dynet.torch.train`, as in
 ``dynet demo`` but with 128 units; the monitor takes 16 exponents of 10 sequences of 100 steps. ``--length 100`` adds
 blank pixels to the digits, so that the training too has sequences of 100 steps. Beside it the products of the frames
 with the weights alone, by BLAS: what a step would take if nothing else had to be done.
@@ -12,17 +12,20 @@ import argparse
 import tempfile
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import torch
 
 from dynet.tasks.images import SequentialImages
-from dynet.torch import LyapunovMonitor
-from dynet.torch.training import SequenceClassifier, train_classifier
+from dynet.torch import LyapunovMonitor, SequenceModel, train
 
 
 class Longer:
     """The same task with blank steps after every sequence."""
+
+    loss = "cross_entropy"
+    splits = ("train",)
 
     def __init__(self, task: SequentialImages, n_blank: int) -> None:
         self.task, self.n_blank = task, n_blank
@@ -54,24 +57,23 @@ def main() -> None:
     torch.set_num_threads(1)
     task = SequentialImages("digits", validation_share=0.0, rng=0)
     longer = Longer(task, options.length - task.n_steps)
-    model = SequenceClassifier(task.n_channels, options.units, task.n_outputs)
+    model = SequenceModel("lstm", task.n_channels, options.units, task.n_outputs, rng=0)
     inputs = torch.randn(10, 100, task.n_channels, generator=torch.Generator().manual_seed(0))
     epochs, steps = [], []
     with tempfile.TemporaryDirectory() as folder:
-        monitor = LyapunovMonitor(model, inputs, submodule="lstm", n_transient=10, path=f"{folder}/rows.jsonl")
+        monitor = LyapunovMonitor(model, inputs, submodule="core", n_transient=10, path=f"{folder}/rows.jsonl")
         monitor.step(0)  # what a process does once
         begun = time.process_time()
 
-        def after_epoch(epoch: int, loss: float) -> None:
+        def after_epoch(row: dict[str, Any]) -> None:
             nonlocal begun
             ended = time.process_time()
             epochs.append(ended - begun)
-            monitor.step(epoch, loss=loss)
+            monitor.step(row["epoch"], loss=row["loss"])
             begun = time.process_time()
             steps.append(begun - ended)
 
-        rng = np.random.default_rng(0)
-        train_classifier(model, longer, n_epochs=options.epochs, rng=rng, after_epoch=after_epoch)
+        train(model, longer, n_epochs=options.epochs, learning_rate=0.01, n_threads=1, after_epoch=after_epoch)
         failed = [message for message in monitor.dataset.message.values if message]
     epoch, step = np.median(epochs[1:]), np.median(steps[1:])
     print(f"LSTM-{options.units}, batch 10, T = 100, k = 16: a step takes {1e3 * step:.1f} ms of processor time")
