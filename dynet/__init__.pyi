@@ -91,6 +91,13 @@ from .orbits.classify import classify_attractor as classify_attractor
 from .orbits.parameter_plane import exponent_map as exponent_map
 from .orbits.robustness import zero_exponent_robustness as zero_exponent_robustness
 
+# grids of parameters
+from .sweeps.run import sweep as sweep
+from .sweeps.grid import sample_points as sample_points
+
+# tasks to train on
+from . import tasks as tasks
+
 # files and pictures
 from .io import load as load, save as save
 from . import plot as plot

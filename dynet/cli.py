@@ -100,10 +100,10 @@ def run_demo(options: argparse.Namespace) -> None:
     from tqdm import tqdm
 
     from dynet.tasks import SequentialImages
-    from dynet.torch.training import SequenceClassifier, accuracy, train_classifier
+    from dynet.torch import SequenceModel, evaluate, train
 
-    task = SequentialImages("digits", rng=options.seed)
-    model = SequenceClassifier(task.n_channels, options.units, task.n_classes, seed=options.seed)
+    task = SequentialImages("digits", validation_share=0.0, rng=options.seed)
+    model = SequenceModel("lstm", task.n_channels, options.units, task.n_outputs, rng=options.seed)
     probes = task.test.inputs[:DEMO_SEQUENCES]
 
     def measure() -> xr.Dataset:
@@ -117,21 +117,28 @@ def run_demo(options: argparse.Namespace) -> None:
 
     print(
         f"LSTM of {options.units} units reading {task.n_steps} pixels a digit, "
-        f"{len(task.train.labels)} digits to learn, {len(task.test.labels)} to test"
+        f"{len(task.train.targets)} digits to learn, {len(task.test.targets)} to test"
     )
     results = {"before training": measure()}
-    shares = {"before training": accuracy(model, *task.test)}
+    shares = {"before training": evaluate(model, task, split="test")["metric"]}
     with tqdm(total=options.epochs, desc="training", unit="epoch", mininterval=0.5) as bar:
 
-        def show(epoch: int, loss: float) -> None:
-            bar.set_postfix(loss=f"{loss:.2f}")
+        def show(row: dict[str, Any]) -> None:
+            bar.set_postfix(loss=f"{row['loss']:.2f}")
             bar.update()
 
-        train_classifier(
-            model, task, n_epochs=options.epochs, rng=np.random.default_rng(options.seed), after_epoch=show
+        train(
+            model,
+            task,
+            n_epochs=options.epochs,
+            learning_rate=0.01,
+            schedule="one_cycle",
+            n_threads=1,
+            rng=options.seed,
+            after_epoch=show,
         )
     results["after training"] = measure()
-    shares["after training"] = accuracy(model, *task.test)
+    shares["after training"] = evaluate(model, task, split="test")["metric"]
 
     print()
     print(table(results, {"test accuracy": {name: f"{100 * share:.0f} %" for name, share in shares.items()}}))

@@ -13,7 +13,7 @@ import dynet
 
 ROOT = Path(__file__).resolve().parent.parent
 STUB = ROOT / "dynet" / "__init__.pyi"
-HEAVY = ("torch", "dask", "matplotlib.pyplot", "numba")
+HEAVY = ("torch", "dask", "distributed", "zarr", "matplotlib.pyplot", "numba")
 LIMIT = 0.3  # seconds
 
 
