@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from dynet.kernels.namespace import device_of, namespace
 from dynet.systems.cells import GRU, LSTM, Cell, Elman, GammaElman, Kept
-from dynet.systems.gamma import gamma_slope_n, gamma_parts, gamma_slope_s
+from dynet.systems.gamma import gamma_parts, gamma_slope_n, gamma_slope_s
 from dynet.systems.operators import Operator, transpose
 from dynet.systems.recurrent import Recurrence, RecurrentStep
 from dynet.typing import Array

@@ -18,6 +18,7 @@ from dynet.torch import SequenceModel, evaluate, limit_cycle_, train
 
 
 def main() -> None:
+    """Read the options, train or go on, and keep the result."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--dataset", default="mnist", choices=("mnist", "digits"))
     parser.add_argument("--folder", help="where mnist/ is; DYNET_DATA if not given")
