@@ -8,6 +8,7 @@ from dynet.torch.adapter import from_module  # noqa: E402
 from dynet.torch.adaptive import AdaptiveRNN  # noqa: E402
 from dynet.torch.cells_adapter import from_cell  # noqa: E402
 from dynet.torch.convolution import ImageEncoder  # noqa: E402
+from dynet.torch.cornn import CoRNN  # noqa: E402
 from dynet.torch.evaluation import evaluate  # noqa: E402
 from dynet.torch.exponents import lyapunov_exponents  # noqa: E402
 from dynet.torch.fisher import fisher_bound  # noqa: E402
@@ -24,6 +25,7 @@ from dynet.torch.vector_field import from_vector_field  # noqa: E402
 
 __all__ = [
     "AdaptiveRNN",
+    "CoRNN",
     "GammaRNN",
     "ImageEncoder",
     "LyapunovMonitor",

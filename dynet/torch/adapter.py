@@ -13,6 +13,7 @@ from torch.nn.utils import parametrize
 from dynet._validate import Faults
 from dynet.systems.adaptive import AdaptiveElman, AdaptiveWeights
 from dynet.systems.cells import GRU, LSTM, Cell, Elman, GammaElman, GammaWeights, Weights
+from dynet.systems.coupled_oscillators import CoupledOscillators, OscillatorWeights
 from dynet.systems.gamma import check_gamma
 from dynet.systems.layered_systems import recurrent_map
 from dynet.systems.map import Map
@@ -20,6 +21,7 @@ from dynet.systems.recurrent import HiddenStep, RecurrentStep
 from dynet.torch.adaptive import CONTROLLER, AdaptiveRNN
 from dynet.torch.cells_adapter import from_cell
 from dynet.torch.copies import checked_dtype, evaluation_copy, refuse_training
+from dynet.torch.cornn import CoRNN
 from dynet.torch.encoding import Encoder
 from dynet.torch.modules import GammaRNN
 from dynet.torch.parameters import ParameterGradient
@@ -34,12 +36,18 @@ CELLS: dict[str, tuple[str, Callable[[Any], Cell]]] = {
     "LSTM": ("LSTM", lambda _: LSTM()),
     "GAMMA": ("gamma RNN", lambda _: GammaElman()),
     "ADAPTIVE": ("adaptive RNN", lambda w: AdaptiveElman(int(w.W_ag.shape[0]))),
+    "CORNN": ("coRNN", lambda _: CoupledOscillators()),
 }
-OWN = (GammaRNN, AdaptiveRNN)
-RECURRENT = (nn.RNNBase, nn.RNNCellBase, *OWN)
+#: dynet's own modules: their key, the weights that their cell takes, and what those hold besides W_hh, W_xh and b.
+OWN: dict[type[nn.Module], tuple[str, Any, tuple[str, ...]]] = {
+    GammaRNN: ("GAMMA", GammaWeights, ("n", "s")),
+    AdaptiveRNN: ("ADAPTIVE", AdaptiveWeights, CONTROLLER),
+    CoRNN: ("CORNN", OscillatorWeights, ("W_zh", "dt", "gamma", "epsilon")),
+}
+RECURRENT: tuple[type[nn.Module], ...] = (nn.RNNBase, nn.RNNCellBase, *OWN)
 #: What torch calls the entries of `Weights`; those of other weights have their own names.
 TENSORS = {"W_hh": "weight_hh", "W_xh": "weight_ih", "b_hh": "bias_hh", "b_xh": "bias_ih"}
-LayerWeights: TypeAlias = Weights | GammaWeights | AdaptiveWeights
+LayerWeights: TypeAlias = Weights | GammaWeights | AdaptiveWeights | OscillatorWeights
 BIDIRECTIONAL = (
     "{where} is bidirectional: the backward direction reads the inputs from their end, so no step forwards "
     "in time gives the whole state. Analyse each direction of the first layer by itself (those above read "
@@ -69,10 +77,9 @@ def from_module(
     Parameters
     ----------
     model : torch.nn.Module
-        A ``nn.RNN``, ``nn.GRU``, ``nn.LSTM``, ``nn.RNNCell``, ``nn.GRUCell``, ``nn.LSTMCell``, a `GammaRNN` or an
-        `AdaptiveRNN`, or a model that holds one. Any other module that maps (input, state) to state and has
-        ``hidden_size`` is given to
-        `from_cell`, which makes its Jacobian matrix-free.
+        A ``nn.RNN``, ``nn.GRU``, ``nn.LSTM``, ``nn.RNNCell``, ``nn.GRUCell``, ``nn.LSTMCell``, a `GammaRNN`, an
+        `AdaptiveRNN` or a `CoRNN`, or a model that holds one. Any other module that maps (input, state) to state and
+        has ``hidden_size`` is given to `from_cell`, which makes its Jacobian matrix-free.
     submodule : str, optional
         Dotted name of the recurrent module inside ``model``, such as ``"net.rnn"``.
     encode : callable, optional
@@ -278,7 +285,7 @@ def _offer(inside: str) -> str:
 
 def _kind(faults: Faults, module: nn.Module, label: str) -> str:
     """Return the key of `CELLS`, and note what cannot be taken apart."""
-    kinds = [cls for cls in (nn.RNN, nn.GRU, nn.LSTM, nn.RNNCell, nn.GRUCell, nn.LSTMCell, *OWN)]
+    kinds: list[Any] = [nn.RNN, nn.GRU, nn.LSTM, nn.RNNCell, nn.GRUCell, nn.LSTMCell, *OWN]
     base = next((cls for cls in kinds if isinstance(module, cls)), None)
     if base is None or type(module).forward is not base.forward or "forward" in vars(module):
         faults.say(f"{label} computes a forward of its own: give from_cell a cell that computes one step of it")
@@ -288,22 +295,27 @@ def _kind(faults: Faults, module: nn.Module, label: str) -> str:
         faults.say(PROJECTED.format(where=label))
     for name in _weight_names(module):
         # parametrisations compute weights on access; hooks of the old kind leave them as of the last call
-        if name not in module._parameters and not parametrize.is_parametrized(module, name):
+        stored = name in module._parameters or name in module._buffers
+        if not stored and not parametrize.is_parametrized(module, name):
             faults.say(
                 f"{name} of {label} is computed by a hook: make it permanent first, with "
                 "torch.nn.utils.remove_weight_norm or torch.nn.utils.prune.remove"
             )
     if base in OWN:
-        return "GAMMA" if base is GammaRNN else "ADAPTIVE"
+        return OWN[base][0]
     if base is nn.RNNCell or base is nn.RNN:
         return f"RNN_{module.nonlinearity}".upper()
     return "LSTM" if base in (nn.LSTM, nn.LSTMCell) else "GRU"
 
 
+def _own(module: nn.Module) -> tuple[str, Any, tuple[str, ...]] | None:
+    return next((entry for cls, entry in OWN.items() if isinstance(module, cls)), None)
+
+
 def _weight_names(module: nn.Module) -> list[str]:
-    if isinstance(module, OWN):
-        controller = CONTROLLER if isinstance(module, AdaptiveRNN) else ()
-        return [name for name in ("W_hh", "W_xh", "b", *controller) if getattr(module, name) is not None]
+    own = _own(module)
+    if own is not None:
+        return [name for name in ("W_hh", "W_xh", "b", *own[2]) if getattr(module, name) is not None]
     suffixes = [f"_l{layer}" for layer in range(module.num_layers)] if isinstance(module, nn.RNNBase) else [""]
     names = ("weight_hh", "weight_ih", "bias_hh", "bias_ih") if module.bias else ("weight_hh", "weight_ih")
     return [name + suffix for suffix in suffixes for name in names]
@@ -318,14 +330,14 @@ def _layers(module: nn.Module, dtype: torch.dtype | None) -> tuple[LayerWeights,
 
 def stacked_layers(module: Any, of: Callable[[torch.Tensor], torch.Tensor]) -> tuple[LayerWeights, ...]:
     """Return the weights of every layer of a recurrent module, with ``of`` applied to each."""
-    if isinstance(module, GammaRNN):
-        check_gamma(module.n, module.s, s_outside="warn")
+    own = _own(module)
+    if own is not None:
+        _, make, names = own
+        if make is GammaWeights:
+            check_gamma(module.n, module.s, s_outside="warn")
         bias = None if module.b is None else of(module.b)
-        return (GammaWeights(of(module.W_hh), of(module.W_xh), bias, None, of(module.n), of(module.s)),)
-    if isinstance(module, AdaptiveRNN):
-        bias = None if module.b is None else of(module.b)
-        controller = {name: of(getattr(module, name)) for name in CONTROLLER}
-        return (AdaptiveWeights(of(module.W_hh), of(module.W_xh), bias, None, **controller),)
+        further = {name: of(getattr(module, name)) for name in names}
+        return (make(of(module.W_hh), of(module.W_xh), bias, None, **further),)
     tensors = [of(getattr(module, name)) for name in _weight_names(module)]
     a_layer = 4 if module.bias else 2
     return tuple(Weights(*tensors[start : start + a_layer]) for start in range(0, len(tensors), a_layer))

@@ -13,6 +13,8 @@ from dynet._validate import Faults, shown
 from dynet.errors import InputError
 from dynet.systems.map import Map
 from dynet.torch.adapter import from_module
+from dynet.torch.adaptive import AdaptiveRNN
+from dynet.torch.cornn import CoRNN
 from dynet.torch.modules import GammaRNN
 from dynet.typing import Rng
 
@@ -25,6 +27,8 @@ CORES: dict[str, Callable[[int, int], nn.Module]] = {
     "lstm": lambda M, H: nn.LSTM(M, H, batch_first=True),
     "gru": lambda M, H: nn.GRU(M, H, batch_first=True),
     "gamma": lambda M, H: GammaRNN(M, H, batch_first=True),
+    "adaptive": lambda M, H: AdaptiveRNN(M, H, batch_first=True),
+    "cornn": lambda M, H: CoRNN(M, H, batch_first=True),
 }
 
 
@@ -33,7 +37,7 @@ class SequenceModel(nn.Module):
 
     Parameters
     ----------
-    core : {"tanh", "relu", "lstm", "gru", "gamma"} or torch.nn.Module
+    core : {"tanh", "relu", "lstm", "gru", "gamma", "adaptive", "cornn"} or torch.nn.Module
         The recurrent part; a module of your own takes (sequence, time, channel) and returns (output, state).
     n_channels : int
         Channels that the core reads.

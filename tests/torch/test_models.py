@@ -11,7 +11,7 @@ def n_parameters(model):
     return sum(p.numel() for p in model.parameters())
 
 
-@pytest.mark.parametrize("core", ["tanh", "relu", "lstm", "gru", "gamma"])
+@pytest.mark.parametrize("core", ["tanh", "relu", "lstm", "gru", "gamma", "cornn"])
 def test_the_system_steps_like_the_core(core):
     model = SequenceModel(core, 2, 4, 3, rng=0)
     inputs = torch.randn(3, 5, 2, generator=torch.Generator().manual_seed(0))
@@ -53,7 +53,7 @@ def test_faults_of_a_model_are_named_at_once():
     assert "n_channels=" in str(error.value)
 
 
-@pytest.mark.parametrize("core", ["lstm", "gru", "relu", "gamma"])
+@pytest.mark.parametrize("core", ["lstm", "gru", "relu", "gamma", "adaptive", "cornn"])
 def test_matched_cores_have_as_many_parameters_within_two_percent(core):
     target = n_parameters(SequenceModel("tanh", 1, 400, 10))
     units = matched_units(lambda n: SequenceModel(core, 1, n, 10), target)
