@@ -41,7 +41,7 @@ def loss_curves(
     Returns
     -------
     matplotlib.axes.Axes
-        Losses that are all positive are on a logarithmic scale.
+        Positive losses that span more than a factor of ten are on a logarithmic scale.
 
     Raises
     ------
@@ -75,7 +75,8 @@ def loss_curves(
             label = ", ".join(part for part in (name, _LABELS[variable] if len(shown) > 1 else "") if part)
             drawn.append(_curve(ax, result[variable], label, colour(number), style))
     values = np.concatenate([np.ravel(one) for one in drawn]) if drawn else np.ones(1)
-    if quantity != "metric" and (values[np.isfinite(values)] > 0).all():
+    values = values[np.isfinite(values)]
+    if quantity != "metric" and values.min() > 0 and values.max() > 10 * values.min():
         ax.set_yscale("log")
     ax.set_xlabel("epoch")
     ax.set_ylabel(_LABELS[quantity or "loss"])

@@ -11,11 +11,13 @@ import numpy as np
 
 from dynet._validate import Faults, is_number, shown
 from dynet.errors import InputError
-from dynet.tasks.files import read_text
+from dynet.tasks.files import existing, folder_of, read_text
 from dynet.tasks.interface import Batch, Task, rows_in_batches
 from dynet.typing import Rng
 
 __all__ = ["Characters"]
+
+WAR_AND_PEACE = "war_and_peace"
 
 
 class Characters(Task):
@@ -24,8 +26,9 @@ class Characters(Task):
     Parameters
     ----------
     path : str or path, optional
-        A text in UTF-8, packed by gzip or not. If not given: the documentation of the language that comes with Python
-        (half a million characters; it differs from one version of Python to the next).
+        A text in UTF-8, packed by gzip or not. "war_and_peace" stands for the text in the folder of that name, in the
+        one that the environment variable ``DYNET_DATA`` tells. If not given: the documentation of the language that
+        comes with Python (half a million characters; it differs from one version of Python to the next).
     n_steps : int, default 100
         Characters of a sequence.
     vocabulary : str, optional
@@ -89,6 +92,8 @@ class Characters(Task):
         if len(shares) != 2 or not all(is_number(share) and 0 < share < 1 for share in shares) or sum(shares) >= 1:
             faults.add("shares", shares, "give shares of validation and test that leave something to train on")
         faults.raise_if_any()
+        if path == WAR_AND_PEACE:
+            path = existing(folder_of(path, WAR_AND_PEACE, "warpeace_input.txt.gz"), ("warpeace_input.txt",))
         self.source = "the documentation that comes with Python" if path is None else f"'{Path(path)}'"
         self.text = _documentation() if path is None else _file(Path(path))
         self.vocabulary = "".join(sorted(set(self.text))) if vocabulary is None else vocabulary

@@ -20,11 +20,18 @@ __all__ = ["existing", "folder_of", "matching", "read_bytes", "read_idx", "read_
 _UNSIGNED_BYTE = 0x08
 
 
-def folder_of(folder: Any, needs: str) -> Path:
-    """Return the folder of a data set, or say what it must hold."""
-    if not isinstance(folder, str | os.PathLike):
-        raise InputError(f"folder={shown(folder)}: give the folder that holds {needs}")
-    path = Path(folder)
+def folder_of(folder: Any, name: str, needs: str) -> Path:
+    """Return the folder of the data set ``name``, or say what it must hold.
+
+    ``folder`` is that folder or the one that it is in; None or the name itself stand for the folder that the
+    environment variable DYNET_DATA tells.
+    """
+    is_named = folder is None or folder == name
+    found = os.environ.get("DYNET_DATA") if is_named else folder
+    if found is None or not isinstance(found, str | os.PathLike):
+        way_out = f"give the folder that holds {needs}, or set DYNET_DATA to the one in which '{name}' is"
+        raise InputError(f"folder={shown(folder)}: {way_out}")
+    path = Path(found) / name if is_named or (Path(found) / name).is_dir() else Path(found)
     if not path.is_dir():
         raise InputError(f"folder='{path}': there is no such folder: give the one that holds {needs}")
     return path

@@ -36,7 +36,8 @@ class SequentialImages(FixedTask):
         "digits" are the 8 x 8 images that come with scikit-learn: 64 steps. "mnist" are handwritten digits in four idx
         files: 784 steps. "cifar10" are photographs, in CIFAR's binary version, turned to grey: 1024 steps.
     folder : str or path, optional
-        Where the files of "mnist" or "cifar10" are, packed by gzip or not.
+        Where the files of "mnist" or "cifar10" are, packed by gzip or not: their folder, or the one that holds it. If
+        not given, the one that the environment variable ``DYNET_DATA`` tells.
     permute : bool, default False
         Read the pixels in a random order, the same for all images. It depends on ``rng`` alone.
     angle : float, default 0
@@ -153,7 +154,7 @@ def _digits(test_share: float, rng: np.random.Generator) -> tuple[Images, Images
 
 
 def _mnist(folder: Any) -> tuple[Images, Images]:
-    path = folder_of(folder, "MNIST's four files, train-images-idx3-ubyte.gz and so on")
+    path = folder_of(folder, "mnist", "MNIST's four files, train-images-idx3-ubyte.gz and so on")
     parts = []
     for part in ("train", "t10k"):
         # both spellings are about
@@ -170,7 +171,7 @@ def _mnist(folder: Any) -> tuple[Images, Images]:
 
 def _cifar(folder: Any) -> tuple[Images, Images]:
     needs = "data_batch_1.bin to data_batch_5.bin and test_batch.bin, CIFAR-10's binary version"
-    path = folder_of(folder, needs)
+    path = folder_of(folder, "cifar10", needs)
     parts = []
     for patterns in (("data_batch_*.bin", "train*.bin"), ("test*.bin",)):
         files = next((found for pattern in patterns if (found := matching(path, pattern))), [])

@@ -32,7 +32,8 @@ class MotionCapture(FixedTask):
     ----------
     folder : str or path, optional
         Where ``train/<action>/<action>_<k>.txt`` and ``test/<action>/<action>_<k>.txt`` are, packed by gzip or not:
-        text with commas, a frame a line, 117 numbers each (root and joints as exponential maps). If not given, a
+        text with commas, a frame a line, 117 numbers each (root and joints as exponential maps). "cmu_mocap" stands
+        for the folder of that name in the one that the environment variable ``DYNET_DATA`` tells. If not given, a
         synthetic gait with as many columns: walking at several speeds, made of harmonics.
     actions : sequence of str, optional
         Folders that are read; those of the paper if not given: basketball, jumping, soccer, walking.
@@ -107,7 +108,7 @@ class MotionCapture(FixedTask):
         if folder is None:
             train, test = _gait(len(actions), np.random.default_rng(0 if rng is None else rng))
         else:
-            path = folder_of(folder, "train/<action>/<action>_<k>.txt and test/<action>/<action>_<k>.txt")
+            path = folder_of(folder, "cmu_mocap", "train/<action>/<action>_<k>.txt and test/<action>/<action>_<k>.txt")
             train, test = (_recordings(path / split, actions) for split in ("train", "test"))
         train, test = [frames[::every] for frames in train], [frames[::every] for frames in test]
         cuts = [len(frames) - int(validation_share * len(frames)) for frames in train]

@@ -13,7 +13,10 @@ def training(seed=0, repeats=None):
     rng = np.random.default_rng(seed)
     dims, shape = (("epoch",), (4,)) if repeats is None else (("repeat", "epoch"), (repeats, 4))
     names = ("loss", "validation_loss", "metric")
-    return xr.Dataset({name: (dims, rng.uniform(0.1, 1, size=shape)) for name in names}, {"epoch": [1, 2, 3, 4]})
+    return xr.Dataset(
+        {name: (dims, np.geomspace(2, 0.1, 4) * rng.uniform(0.9, 1, size=shape)) for name in names},
+        {"epoch": [1, 2, 3, 4]},
+    )
 
 
 @pytest.fixture(autouse=True)

@@ -71,7 +71,7 @@ def test_unseen_characters_and_bad_files_are_named(tmp_path):
 
 
 def test_the_real_war_and_peace(data):
-    task = Characters(data / "war_and_peace" / "warpeace_input.txt.gz")
+    task = Characters("war_and_peace")
     assert (len(task.text), task.n_tokens) == (3_196_212, 82)
     assert task.text.startswith('"Well, Prince, so Genoa and Lucca are now just family estates of the\nB')
     assert task.text.endswith("and to recognize a dependence of which we are not\nconscious.")

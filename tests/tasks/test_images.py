@@ -164,7 +164,17 @@ def test_pickles_are_not_read(tmp_path):
     assert not (tmp_path / "harm").exists()
 
 
-def test_bad_arguments_are_named(tmp_path):
+def test_the_folder_is_that_of_the_files_the_one_above_or_told_by_the_environment(tmp_path, monkeypatch):
+    (tmp_path / "mnist").mkdir()
+    write_mnist(tmp_path / "mnist")
+    monkeypatch.setenv("DYNET_DATA", str(tmp_path))
+    tasks = [SequentialImages("mnist", folder=folder) for folder in (None, tmp_path, tmp_path / "mnist")]
+    for task in tasks[1:]:
+        np.testing.assert_array_equal(task.test.inputs, tasks[0].test.inputs)
+
+
+def test_bad_arguments_are_named(tmp_path, monkeypatch):
+    monkeypatch.delenv("DYNET_DATA", raising=False)
     with pytest.raises(dynet.InputError, match=r"dataset='letters'(?s:.*)permute=1(?s:.*)angle=nan(?s:.*)test_share=1"):
         SequentialImages("letters", permute=1, angle=float("nan"), test_share=1)
     with pytest.raises(dynet.InputError, match=r"folder=None: give the folder that holds MNIST's four files"):
@@ -174,7 +184,7 @@ def test_bad_arguments_are_named(tmp_path):
 
 
 def test_the_real_mnist(data):
-    task = SequentialImages("mnist", folder=data / "mnist", validation_share=0.1)
+    task = SequentialImages("mnist", folder=data, validation_share=0.1)
     assert [len(part.labels) for part in task._parts.values()] == [54_000, 6_000, 10_000]
     assert task.test.targets[:10].tolist() == [7, 2, 1, 0, 4, 1, 4, 9, 5, 9]
     assert np.bincount(task.test.targets).tolist() == [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]
@@ -194,7 +204,7 @@ def test_the_first_labels_of_the_real_mnist(data):
 
 
 def test_the_real_cifar(data):
-    task = SequentialImages("cifar10", folder=data / "cifar10", validation_share=0.0)
+    task = SequentialImages("cifar10", folder=data, validation_share=0.0)
     assert task.train.inputs.shape == (4_000, 1024, 1)
     assert task.test.inputs.shape == (1_000, 1024, 1)
     assert np.bincount(task.train.targets).tolist() == [396, 366, 420, 384, 422, 393, 414, 385, 407, 413]

@@ -110,7 +110,7 @@ def test_the_real_motions(data):
     together = np.concatenate(_recordings(data / "cmu_mocap" / "train", ACTIONS))
     assert together.shape == (10_324, 117)
     assert (together.std(axis=0) >= 1e-4).sum() == 70
-    task = MotionCapture(data / "cmu_mocap")
+    task = MotionCapture("cmu_mocap")
     assert task.n_columns_moving == 70
     inputs, targets = next(task.batches("train", 250, rng=0))
     assert inputs.shape == targets.shape == (250, 25, 20)
