@@ -13,7 +13,8 @@ from typing import Any, ClassVar, NamedTuple
 from dynet.kernels.namespace import namespace
 from dynet.systems.activations import ACTIVATIONS, sigmoid, tanh
 from dynet.systems.gamma import gamma_parts, gamma_slope, gamma_value
-from dynet.systems.operators import Affine, GatedCell, Operator, Product, ScaledSum, Term
+from dynet.systems.layer_operators import GatedCell
+from dynet.systems.operators import Affine, Operator, Product, ScaledSum, Term
 from dynet.typing import Array
 
 __all__ = ["GRU", "LSTM", "Cell", "Elman", "GammaElman", "GammaWeights", "HiddenLSTM", "Weights"]

@@ -5,14 +5,11 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-from numba import njit
-
 from dynet._validate import Faults, is_number
 from dynet.systems.flow import Flow
+from dynet.systems.inlined import inlined
 
 __all__ = ["hodgkin_huxley"]
-
-_compile = njit(error_model="numpy", forceinline=True)
 
 
 class HodgkinHuxleyParameters(NamedTuple):
@@ -29,7 +26,7 @@ class HodgkinHuxleyParameters(NamedTuple):
     temperature: float  # degrees Celsius
 
 
-@_compile
+@inlined
 def _quotient(x):  # type: ignore[no-untyped-def]
     """Return ``x / (1 - exp(-x))`` and its derivative, by their series near zero."""
     if abs(x) < 0.05:
@@ -40,7 +37,7 @@ def _quotient(x):  # type: ignore[no-untyped-def]
     return x / (1.0 - e), (1.0 - e - x * e) / ((1.0 - e) * (1.0 - e))
 
 
-@_compile
+@inlined
 def _opening(V):  # type: ignore[no-untyped-def]
     """Return the rates at which the gates m, h and n open and close (1 / ms), and their derivatives along V."""
     am, dam = _quotient((V + 40.0) / 10.0)
@@ -54,7 +51,7 @@ def _opening(V):  # type: ignore[no-untyped-def]
     return rates, slopes
 
 
-@_compile
+@inlined
 def _hodgkin_huxley_rhs(t, x, u, p):  # type: ignore[no-untyped-def]
     V, m, h, n = x[0], x[1], x[2], x[3]
     (am, bm, ah, bh, an, bn), _ = _opening(V)
@@ -69,7 +66,7 @@ def _hodgkin_huxley_rhs(t, x, u, p):  # type: ignore[no-untyped-def]
     )
 
 
-@_compile
+@inlined
 def _hodgkin_huxley_jac(t, x, u, p):  # type: ignore[no-untyped-def]
     V, m, h, n = x[0], x[1], x[2], x[3]
     (am, bm, ah, bh, an, bn), (dam, dbm, dah, dbh, dan, dbn) = _opening(V)

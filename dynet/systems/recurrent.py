@@ -9,7 +9,8 @@ import numpy as np
 from dynet.errors import InputError
 from dynet.kernels.namespace import namespace
 from dynet.systems.cells import Cell, Elman, HiddenLSTM, Kept, Weights
-from dynet.systems.operators import Affine, InputPath, Layers, Operator
+from dynet.systems.layer_operators import InputPath, Layers
+from dynet.systems.operators import Affine, Operator
 from dynet.typing import Array
 
 #: entries of a matrix from which on a pass over it is a matter of memory, not of arithmetic

@@ -5,16 +5,13 @@ from __future__ import annotations
 from math import cos, sin, tanh
 from typing import Literal, NamedTuple
 
-from numba import njit
-
 from dynet._validate import Faults, is_number
 from dynet.systems.flow import Flow
+from dynet.systems.inlined import inlined
 from dynet.systems.map import Map
 from dynet.systems.theory_arguments import check_leak
 
 __all__ = ["TanhFlowParameters", "TanhMapParameters", "tanh_oscillator"]
-
-_compile = njit(error_model="numpy", forceinline=True)
 
 
 class TanhFlowParameters(NamedTuple):
@@ -32,13 +29,13 @@ class TanhMapParameters(NamedTuple):
     delta: float
 
 
-@_compile
+@inlined
 def _rhs(t, x, u, p):  # type: ignore[no-untyped-def]
     c, s = p.alpha * cos(p.theta), p.alpha * sin(p.theta)
     return tanh(c * x[0] - s * x[1]) - x[0], tanh(s * x[0] + c * x[1]) - x[1]
 
 
-@_compile
+@inlined
 def _rhs_jac(t, x, u, p):  # type: ignore[no-untyped-def]
     c, s = p.alpha * cos(p.theta), p.alpha * sin(p.theta)
     y, z = tanh(c * x[0] - s * x[1]), tanh(s * x[0] + c * x[1])
@@ -46,13 +43,13 @@ def _rhs_jac(t, x, u, p):  # type: ignore[no-untyped-def]
     return (c * d - 1.0, -s * d), (s * e, c * e - 1.0)
 
 
-@_compile
+@inlined
 def _step(t, x, u, p):  # type: ignore[no-untyped-def]
     c, s, keep = p.alpha * cos(p.theta), p.alpha * sin(p.theta), 1.0 - p.delta
     return keep * x[0] + p.delta * tanh(c * x[0] - s * x[1]), keep * x[1] + p.delta * tanh(s * x[0] + c * x[1])
 
 
-@_compile
+@inlined
 def _step_jac(t, x, u, p):  # type: ignore[no-untyped-def]
     c, s, keep = p.alpha * cos(p.theta), p.alpha * sin(p.theta), 1.0 - p.delta
     y, z = tanh(c * x[0] - s * x[1]), tanh(s * x[0] + c * x[1])

@@ -11,8 +11,9 @@ import torch
 
 from dynet.kernels.gated import carry_memory, carry_sum, padded
 from dynet.systems.cells import LSTM, Weights, drive, recurrence
+from dynet.systems.layer_operators import GatedCell
 from dynet.systems.map import Map
-from dynet.systems.operators import GatedCell, Operator
+from dynet.systems.operators import Operator
 
 __all__ = ["CarriedLinearization", "carried"]
 

@@ -8,8 +8,9 @@ from typing import Any
 import torch
 
 from dynet.systems.cells import GRU, LSTM, Elman
+from dynet.systems.layer_operators import GatedCell
 from dynet.systems.map import Map
-from dynet.systems.operators import GatedCell, Operator, ScaledSum
+from dynet.systems.operators import Operator, ScaledSum
 from dynet.systems.recurrent import RecurrentStep
 from dynet.torch.carried import carried
 

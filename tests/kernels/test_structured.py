@@ -6,7 +6,8 @@ import pytest
 from dynet.kernels.frames import make_frame
 from dynet.kernels.structure import Layout, MemoryParts, SumParts
 from dynet.kernels.structured import apart, multiply_sum, sum_layout
-from dynet.systems.operators import Affine, GatedCell, ScaledSum, Term, assemble
+from dynet.systems.layer_operators import GatedCell
+from dynet.systems.operators import Affine, ScaledSum, Term, assemble
 
 DTYPES = [np.float64, np.float32]
 

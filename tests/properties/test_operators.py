@@ -9,16 +9,8 @@ from hypothesis import strategies as st
 from scipy.sparse import csr_array
 
 import dynet
-from dynet.systems.operators import (
-    Affine,
-    GatedCell,
-    Layers,
-    Product,
-    ScaledSum,
-    Term,
-    assemble,
-    transpose,
-)
+from dynet.systems.layer_operators import GatedCell, Layers
+from dynet.systems.operators import Affine, Product, ScaledSum, Term, assemble, transpose
 from dynet.systems.runge_kutta import RungeKutta
 
 RK4 = (((), (0.5,), (0.0, 0.5), (0.0, 0.0, 1.0)), (1 / 6, 1 / 3, 1 / 3, 1 / 6))

@@ -8,16 +8,8 @@ from scipy.sparse import csr_array
 from scipy.sparse.linalg import aslinearoperator
 
 from dynet.kernels.namespace import to_numpy
-from dynet.systems.operators import (
-    Affine,
-    GatedCell,
-    Layers,
-    Product,
-    ScaledSum,
-    Term,
-    assemble,
-    transpose,
-)
+from dynet.systems.layer_operators import GatedCell, Layers
+from dynet.systems.operators import Affine, Product, ScaledSum, Term, assemble, transpose
 from dynet.systems.runge_kutta import RungeKutta
 
 RANDOM = np.random.default_rng(11)
