@@ -70,7 +70,7 @@ class SequenceModel(nn.Module):
     >>> model(torch.zeros(5, 64, 1)).shape
     torch.Size([5, 10])
     >>> model.system().step.description
-    'LSTM, 1 layer of 16 units, 1 input'
+    "LSTM, 1 layer of 16 units, 1 input (submodule 'core')"
     """
 
     def __init__(
@@ -140,7 +140,7 @@ def matched_units(make: Callable[[int], nn.Module], n_parameters: int, *, tolera
     >>> tanh = SequenceModel("tanh", 1, 400, 10)
     >>> n = sum(p.numel() for p in tanh.parameters())
     >>> matched_units(lambda units: SequenceModel("lstm", 1, units, 10), n)
-    199
+    200
     """
     faults = Faults()
     faults.integer("n_parameters", n_parameters, 1)
