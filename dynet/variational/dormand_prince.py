@@ -14,9 +14,10 @@ Rate = Callable[[float, np.ndarray], np.ndarray]
 
 _STAGES = 12
 #: Where the slope of each stage is kept: from the fifth stage on the second and third are no longer read, and what is
-#: read lies together.
-_SLOT = [2, 1, 0, *range(3, _STAGES + 4)]
-_FIRST, _LAST = _SLOT[0], _SLOT[_STAGES]
+#: read lies together, with the state between: then a stage is one product of a row with a matrix.
+_SLOT = [3, 1, 0, *range(4, _STAGES + 5)]
+_STATE, _FIRST, _LAST = 2, _SLOT[0], _SLOT[_STAGES]
+_SLOTS = _STAGES + 5
 _NODES = [float(c) for c in DOP853.C[:_STAGES]]
 _EXTRA_NODES = [float(c) for c in DOP853.C_EXTRA]
 
@@ -24,7 +25,7 @@ _EXTRA_NODES = [float(c) for c in DOP853.C_EXTRA]
 def _by_slot(weights: np.ndarray) -> np.ndarray:
     """Return weights (..., stage) in the order in which slopes are kept."""
     count = weights.shape[-1]
-    out = np.zeros((*weights.shape[:-1], max(count, 3)))
+    out = np.zeros((*weights.shape[:-1], _SLOTS))
     out[..., _SLOT[:count]] = weights
     return out
 
@@ -36,11 +37,18 @@ def _read(row: np.ndarray) -> tuple[slice, np.ndarray]:
     return where, np.ascontiguousarray(row[where])
 
 
-_STAGE_READS = [_read(row) for row in _by_slot(DOP853.A[1:_STAGES, :_STAGES])]
+def _with_state(row: np.ndarray) -> slice:
+    """Return which slots a stage reads, that of the state among them."""
+    used = np.append(np.flatnonzero(row), _STATE)
+    return slice(int(used.min()), int(used.max()) + 1)
+
+
+_STAGE_WEIGHTS = _by_slot(DOP853.A[1:_STAGES, :_STAGES])
+_STAGE_SLOTS = [_with_state(row) for row in _STAGE_WEIGHTS]
+_STAGE_READS = [_read(row) for row in _STAGE_WEIGHTS]
 _EXTRA_READS = [_read(row) for row in _by_slot(DOP853.A_EXTRA)]
 _END = _read(_by_slot(DOP853.B))
-_ERROR_SLOTS = slice(_FIRST, _LAST + 1)
-_ERRORS = np.ascontiguousarray(_by_slot(np.stack([DOP853.E5, DOP853.E3]))[:, _ERROR_SLOTS])
+_FIFTH, _THIRD = (_read(_by_slot(row)) for row in (DOP853.E5, DOP853.E3))
 _DENSE = _by_slot(DOP853.D)
 _SAFETY, _SMALLEST, _LARGEST = 0.9, 0.2, 10.0
 
@@ -70,7 +78,7 @@ class DormandPrince:
         self.t, self.y = float(t0), np.array(y0, dtype=np.float64)
         self.t_old, self.y_old = self.t, self.y
         self.f = fun(self.t, self.y)
-        self._K = np.empty((_STAGES + 4, self.y.size))
+        self._K = np.empty((_SLOTS, self.y.size))
         self.h_abs = self._first_step() if first_step is None else float(first_step)
         #: whether a step would have to be shorter than the spacing of times
         self.failed = False
@@ -85,7 +93,7 @@ class DormandPrince:
         t, y, K = self.t, self.y, self._K
         least = 10 * abs(np.nextafter(t, self.direction * np.inf) - t)
         h_abs, rejected = max(self.h_abs, least), False
-        K[_FIRST] = self.f
+        K[_STATE], K[_FIRST] = y, self.f
         where_end, weights_end = _END
         while True:
             if not h_abs >= least:
@@ -96,8 +104,10 @@ class DormandPrince:
                 t_new = self.t_bound
             h = t_new - t
             h_abs = abs(h)
-            for s, (where, weights) in enumerate(_STAGE_READS, start=1):
-                K[_SLOT[s]] = self.fun(t + _NODES[s] * h, y + h * (weights @ K[where]))
+            weights = h * _STAGE_WEIGHTS
+            weights[:, _STATE] = 1.0
+            for s, where in enumerate(_STAGE_SLOTS, start=1):
+                K[_SLOT[s]] = self.fun(t + _NODES[s] * h, weights[s - 1, where] @ K[where])
             y_new = y + h * (weights_end @ K[where_end])
             f_new = K[_LAST] = self.fun(t_new, y_new)
             error = self._error(h_abs, y, y_new)
@@ -129,8 +139,11 @@ class DormandPrince:
 
     def _error(self, h_abs: float, y: np.ndarray, y_new: np.ndarray) -> float:
         """Return the error relative to the tolerance."""
-        scale = self.atol + self.rtol * np.maximum(np.abs(y), np.abs(y_new))
-        fifth, third = (_ERRORS @ self._K[_ERROR_SLOTS]) / scale
+        scale = np.abs(y)
+        np.maximum(scale, np.abs(y_new), out=scale)
+        scale *= self.rtol
+        scale += self.atol
+        fifth, third = ((weights @ self._K[where]) / scale for where, weights in (_FIFTH, _THIRD))
         a, b = float(fifth @ fifth), float(third @ third)
         if a == 0 and b == 0:
             return 0.0
@@ -168,8 +181,8 @@ class Interpolant:
 
 def one_step(rate: Callable[[np.ndarray], np.ndarray], y: np.ndarray, h: Any) -> np.ndarray:
     """Return the states (..., m) one step of size ``h`` (a number, or (..., 1)) after the states ``y``."""
-    K = np.empty((_STAGES, *y.shape))
-    K[_FIRST] = rate(y)
+    K = np.empty((_SLOTS, *y.shape))
+    K[_STATE], K[_FIRST] = y, rate(y)
     for s, (where, weights) in enumerate(_STAGE_READS, start=1):
         K[_SLOT[s]] = rate(y + h * np.tensordot(weights, K[where], 1))
     where, weights = _END
