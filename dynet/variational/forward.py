@@ -128,7 +128,11 @@ def _require_room(n_times: int, n: int, count: int) -> None:
 
 def drift(psi: np.ndarray, delta: np.ndarray) -> float:
     """Return the largest change of ``psi . delta`` (both (time, n)), relative to the largest product of lengths."""
-    products = (psi * delta).sum(axis=-1)
     lengths = np.linalg.norm(psi, axis=-1) * np.linalg.norm(delta, axis=-1)
+    return relative_drift((psi * delta).sum(axis=-1), lengths)
+
+
+def relative_drift(products: np.ndarray, lengths: np.ndarray) -> float:
+    """Return the largest change of products (time,), relative to the largest product of lengths (time,)."""
     largest = lengths.max()
     return float(np.abs(products - products[-1]).max() / largest) if largest > 0 else 0.0

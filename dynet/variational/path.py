@@ -31,6 +31,7 @@ class Path(NamedTuple):
     times: np.ndarray  # (K + 1,)
     states: np.ndarray  # (K + 1, n)
     rows: Any  # (K, channel) inputs, each held until the next time, or None
+    least_scale: float = 0.0  # size of the states of the run that are not among these
 
     @property
     def is_flow(self) -> bool:
@@ -40,15 +41,15 @@ class Path(NamedTuple):
     @property
     def scale(self) -> float:
         """Size of the states."""
-        return float(np.abs(self.states).max()) or 1.0
+        return max(float(np.abs(self.states).max()), self.least_scale) or 1.0
 
     def row(self, k: int) -> Any:
         """Return the input of interval ``k``."""
         return None if self.rows is None else self.rows[k, ...]
 
 
-def start_path(system: Any, x0: Any, duration: Any, inputs: Any) -> Path:
-    """Return the path of a run that is checked but not yet run: all its states are the start."""
+def start_path(system: Any, x0: Any, duration: Any, inputs: Any, *, with_states: bool = True) -> Path:
+    """Return the path of a run that is checked but not yet run: all its states are the start, or it has no other."""
     system = require_system(system)
     faults = Faults()
     if isinstance(system, Map):
@@ -64,7 +65,7 @@ def start_path(system: Any, x0: Any, duration: Any, inputs: Any) -> Path:
         dt = float(duration) / n_intervals
     field, x, rows = checked_field(system, x0, n_intervals, inputs)
     times = np.arange(n_intervals + 1) * dt
-    return Path(field, times, np.repeat(x[None, :], n_intervals + 1, axis=0), rows)
+    return Path(field, times, np.repeat(x[None, :], n_intervals + 1 if with_states else 1, axis=0), rows)
 
 
 def advanced(path: Path, k: int, x: np.ndarray, V: np.ndarray, S: np.ndarray | None) -> tuple[Any, Any, Any]:
