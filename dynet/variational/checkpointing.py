@@ -8,8 +8,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from dynet.errors import DivergenceError
 from dynet.variational.integration import integrate
-from dynet.variational.path import Path, Running, advanced
+from dynet.variational.path import Path, Running, advanced, states_until
 
 __all__ = ["Checkpointed"]
 
@@ -86,4 +87,8 @@ def _one_interval(path: Path, k: int, z: np.ndarray, running: Running | None, si
         return np.concatenate([rate, (J @ y[n : 2 * n, None])[:, 0], [value, derivative @ y[n : 2 * n]]])
 
     atol = 0.1 * field.tolerance * np.concatenate([np.full(n, path.scale), np.full(n, size), [1.0, size]])
-    return integrate(fun, t0, z, t1, field.tolerance, atol, short=True)[0]
+    try:
+        return integrate(fun, t0, z, t1, field.tolerance, atol, short=True)[0]
+    except DivergenceError as error:
+        error.result = states_until(path, k)
+        raise

@@ -66,7 +66,8 @@ def gradient(
     InputError
         If an argument cannot be used, or a loss does not return (value, derivative).
     DivergenceError
-        If the state stops being finite.
+        If the state or a derivative stops being finite, or the step size underflows; ``.result`` holds the states up
+        to there.
 
     Notes
     -----
@@ -123,7 +124,7 @@ def gradient(
     # the adjoint of a map counts the loss of its own time already
     products += run.collected if path.is_flow else np.append(0.0, run.collected[:-1])
     largest = (norms * lengths).max()
-    drift = float(np.abs(products - products[0]).max() / largest) if largest > 0 else 0.0
+    drift = 0.0 if largest == 0 else float(np.abs(products - products[0]).max() / largest)
     variables: dict[str, Any] = {
         "loss": ((), loss, "loss", "1"),
         "gradient_x0": (("unit",), psi, "gradient with respect to the start", "1"),
