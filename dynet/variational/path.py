@@ -21,8 +21,8 @@ from dynet.variational.integration import integrate
 #: Times at which flows are given when no inputs set them.
 N_INTERVALS = 100
 _NOT_FINITE = (
-    "the {what} is not finite at step {k}: check the Jacobian there; if derivatives grow beyond all numbers, take fewer "
-    "steps, or lyapunov_spectrum, which returns their logarithms"
+    "the {what} is not finite at step {k}: check the Jacobian there; if derivatives grow beyond all numbers, take "
+    "fewer steps, or lyapunov_spectrum, which returns their logarithms"
 )
 
 #: ``running(t, x) -> (value, derivative)``
