@@ -20,7 +20,7 @@ from results import text
 from timing import Alternated, Row, Side, agree, figure, machine, missing, use_one_thread
 
 MS = ("ms", 1e3)
-RTOL = 1e-10
+RTOL, SAME_DIGITS = 1e-10, 1e-12
 PERIOD, LOG_MODULUS = 6.6632868593231, np.log(0.0008596950636)
 
 Function = Callable[[np.ndarray], np.ndarray]
@@ -29,13 +29,8 @@ Function = Callable[[np.ndarray], np.ndarray]
 def by_scipy(rhs: Function, jac: Function, x: np.ndarray, period: float, method: str) -> tuple[float, np.ndarray]:
     """Return period and multipliers by Newton's method over `solve_ivp`."""
     n = len(x)
-
-    def variational(t: float, y: np.ndarray) -> np.ndarray:
-        return np.concatenate([rhs(y[:n]), (jac(y[:n]) @ y[n:].reshape(n, n)).ravel()])
-
     for _ in range(20):
-        y0 = np.concatenate([x, np.eye(n).ravel()])
-        y = solve_ivp(variational, (0.0, period), y0, method=method, rtol=RTOL, atol=1e-2 * RTOL).y[:, -1]
+        y = variations(rhs, jac, x, period, method, RTOL)
         M, miss = y[n:].reshape(n, n), y[:n] - x
         if np.abs(miss).max() < 10 * RTOL:
             break
@@ -43,6 +38,18 @@ def by_scipy(rhs: Function, jac: Function, x: np.ndarray, period: float, method:
         step = np.linalg.solve(A, -np.append(miss, 0.0))
         x, period = x + step[:-1], period + step[-1]
     return period, np.linalg.eigvals(M)
+
+
+def variations(rhs: Function, jac: Function, x: np.ndarray, time: float, method: str, rtol: float) -> np.ndarray:
+    """Return the state and, behind it, the fundamental matrix, n + n^2 numbers."""
+    n = len(x)
+
+    def variational(t: float, y: np.ndarray) -> np.ndarray:
+        return np.concatenate([rhs(y[:n]), (jac(y[:n]) @ y[n:].reshape(n, n)).ravel()])
+
+    y0 = np.concatenate([x, np.eye(n).ravel()])
+    y: np.ndarray = solve_ivp(variational, (0.0, time), y0, method=method, rtol=rtol, atol=1e-2 * rtol).y[:, -1]
+    return y
 
 
 @njit(cache=True)
@@ -160,6 +167,34 @@ def ring(m: int = 50) -> Iterator[Row]:
         3,
     )
     case = f"ring of {m} van der Pol oscillators, {2 * m} units: cycle and multipliers"
+    yield times.row("orbits", f"{case}, solve_ivp's own method", "solve_ivp, RK45", MS, limit=1 / 3)
+    yield times.row("orbits", f"{case}, the method of order 8", "solve_ivp, DOP853", MS)
+    yield from ring_multipliers(system, flow, np.repeat(single.orbit.values[0], m), expected)
+
+
+def ring_multipliers(system: Ring, flow: dynet.Flow, x: np.ndarray, expected: np.ndarray) -> Iterator[Row]:
+    """Multipliers of a cycle that is known, where the peer's tolerance gives the digits that dynet's gives."""
+    cycle = dynet.find_limit_cycle(flow, x, period_guess=PERIOD)
+
+    def ours() -> np.ndarray:
+        return dynet.floquet_multipliers(flow, cycle).log_modulus.values
+
+    def theirs(method: str) -> np.ndarray:
+        M = variations(system.rhs, system.dense, x, PERIOD, method, SAME_DIGITS)[len(x) :].reshape(len(x), len(x))
+        return np.log(np.abs(np.linalg.eigvals(M)))
+
+    agree("ring, log multipliers", np.sort(ours()), expected, 1e-11)
+    for method in ("RK45", "DOP853"):
+        agree(f"ring by scipy, {method}", np.sort(theirs(method)), expected, 5e-11)
+    times = Alternated(
+        {
+            "dynet": Side(ours, 1),
+            "solve_ivp, RK45": Side(lambda: theirs("RK45"), 1),
+            "solve_ivp, DOP853": Side(lambda: theirs("DOP853"), 1),
+        },
+        3,
+    )
+    case = f"the same ring, multipliers of its cycle to 1e-11, {SAME_DIGITS:g} for the peer"
     yield times.row("orbits", f"{case}, solve_ivp's own method", "solve_ivp, RK45", MS, limit=1 / 3)
     yield times.row("orbits", f"{case}, the method of order 8", "solve_ivp, DOP853", MS)
 

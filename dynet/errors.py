@@ -39,13 +39,18 @@ class DivergenceError(DynetError, ArithmeticError):
         Name of the first unit that is not finite.
     sequence : int
         Number of the sequence it happened in.
+    result : object
+        What was reached before, where the call can say it: the states up to there, or the last one as an orbit.
     """
 
-    def __init__(self, message: str, *, step: int = -1, unit: str = "", sequence: int = 0) -> None:
+    def __init__(
+        self, message: str, *, step: int = -1, unit: str = "", sequence: int = 0, result: Any = None
+    ) -> None:  # fmt: skip
         super().__init__(message)
         self.step = step
         self.unit = unit
         self.sequence = sequence
+        self.result = result
 
     def __reduce__(self) -> tuple[Any, ...]:
         # keyword arguments do not survive Exception's own pickling; worker processes need them

@@ -10,7 +10,7 @@ import xarray as xr
 from dynet._labels import dataset, unit_coordinates
 from dynet._progress import progress_over
 from dynet._validate import Faults
-from dynet.errors import ConvergenceError
+from dynet.errors import ConvergenceError, DivergenceError
 from dynet.orbits.autonomous import require_autonomous
 from dynet.orbits.recurrence import ROUNDS, Visit, visits
 from dynet.orbits.shooting import Cycle, shoot
@@ -71,7 +71,8 @@ def find_limit_cycle(
     ConvergenceError
         If there is no cycle: the message says what the trajectory settled on, ``.result`` holds the best iterate.
     DivergenceError
-        If the trajectory is unbounded.
+        If the trajectory is unbounded, or cannot be followed: the step size underflows, or the vector field or its
+        Jacobian is not finite. ``.result`` holds the last state that was reached, as an orbit of one point.
 
     Notes
     -----
@@ -103,8 +104,18 @@ def find_limit_cycle(
         faults.raise_if_any()
     field, start, _ = checked_field(flow, x0, 0)
     require_autonomous(field, start, "flow")
-    if period_guess is not None:
-        return _from_guess(field, start, float(period_guess))
+    try:
+        if period_guess is not None:
+            return _from_guess(field, start, float(period_guess))
+        return _settled(field, start, progress)
+    except DivergenceError as error:
+        x = error.result if isinstance(error.result, np.ndarray) else start
+        error.result = _as_dataset(field, x)
+        raise
+
+
+def _settled(field: Field, start: np.ndarray, progress: bool) -> xr.Dataset:
+    """Return the cycle that the trajectory from ``start`` comes to."""
     before: Visit | None = None
     last: Visit | None = None
     failure: ConvergenceError | None = None
@@ -120,6 +131,9 @@ def find_limit_cycle(
         except ConvergenceError as error:
             failure = error
             continue
+        except DivergenceError as error:
+            error.result = visit.x
+            raise
         states = _states_along(field, cycle)
         size = _size(states)
         if size > _SMALLEST * visit.size and _distance(cycle.points[0], visit.x) <= _NEARBY * visit.size:
@@ -130,8 +144,8 @@ def find_limit_cycle(
     _raise_if_fixed(field, last, before)
     best = None if failure is None or failure.result is None else failure.result
     raise ConvergenceError(
-        f"no limit cycle found: after {last.time:.4g} {flow.time_unit} the trajectory from x0 neither repeats itself "
-        f"(closest return {last.miss:.2g} of its size) nor stands still: it may be quasi-periodic or chaotic, or "
+        f"no limit cycle found: after {last.time:.4g} {field.system.time_unit} the trajectory from x0 neither repeats "
+        f"itself (closest return {last.miss:.2g} of its size) nor stands still: it may be quasi-periodic or chaotic, or "
         "settle very slowly; give a later state as x0, or a period_guess",
         residual=np.nan if best is None else best.residual,
         result=_as_dataset(field, last.x) if best is None else _known_points(field, best),
@@ -236,7 +250,8 @@ def _labelled(
 
 
 def _as_dataset(field: Field, x: np.ndarray) -> xr.Dataset:
-    residual = float(np.linalg.norm(field(0.0, x)))
+    with np.errstate(over="ignore", invalid="ignore"):
+        residual = float(np.linalg.norm(field(0.0, x)))
     return _labelled(field, x[None, :], np.nan, residual, 0, _attrs(1))
 
 

@@ -60,7 +60,7 @@ def find_periodic_orbit(map: Map, x0: ArrayLike, period: int) -> xr.Dataset:
     ConvergenceError
         If there is none; the message says what was found instead, ``.result`` holds the best iterate.
     DivergenceError
-        If the orbit of ``x0`` is unbounded.
+        If the orbit of ``x0`` is unbounded; ``.result`` holds its last finite state, as an orbit of one point.
 
     Examples
     --------
@@ -111,6 +111,7 @@ def _iterated(field: Field, x: np.ndarray, n_steps: int) -> np.ndarray:
                 raise DivergenceError(
                     f"the orbit of x0 is not finite after {step + 1} steps: start inside the basin of an attractor",
                     step=step,
+                    result=_label(field, _Iterate(out[-1][None, :], np.nan, 0)),
                 )
             out.append(x)
     return np.array(out)

@@ -41,26 +41,36 @@ class _Step(NamedTuple):
 
 
 def visits(field: Field, x0: np.ndarray) -> Iterator[Visit]:
-    """Yield what the trajectory from ``x0`` has come to, after longer and longer times."""
+    """Yield what the trajectory from ``x0`` has come to, after longer and longer times.
+
+    Raises
+    ------
+    DivergenceError
+        If it is unbounded or cannot be followed; its result is the last state (n,).
+    """
     x, t, first_step = x0, 0.0, None
     scale = 1.0 + float(np.abs(x0).max())
     fastest = float(np.linalg.norm(field(0.0, x0)))
     steps: list[_Step] = []
     for number in range(ROUNDS):
         rtol = max(_TOLERANCE, field.tolerance)
-        for _, solver in zip(
-            range(_FIRST_ROUND * 2**number),
-            integration_steps(field, t, x, np.inf, rtol, 1e-3 * rtol * scale, first_step),
-            strict=False,
-        ):
-            steps.append(_Step(solver.t_old, solver.t, solver.y_old))
-            x, t, first_step = solver.y, solver.t, solver.h_abs
-            fastest = max(fastest, float(np.linalg.norm(solver.f)))
-            if not np.abs(x).max() < _UNBOUNDED * scale:
-                raise DivergenceError(
-                    f"the trajectory from x0 is unbounded: at time {t:.4g} its largest entry is {np.abs(x).max():.3g}; "
-                    "start inside the basin of a limit cycle"
-                )
+        try:
+            for _, solver in zip(
+                range(_FIRST_ROUND * 2**number),
+                integration_steps(field, t, x, np.inf, rtol, 1e-3 * rtol * scale, first_step),
+                strict=False,
+            ):
+                steps.append(_Step(solver.t_old, solver.t, solver.y_old))
+                x, t, first_step = solver.y, solver.t, solver.h_abs
+                fastest = max(fastest, float(np.linalg.norm(solver.f)))
+                if not np.abs(x).max() < _UNBOUNDED * scale:
+                    raise DivergenceError(
+                        f"the trajectory from x0 is unbounded: at time {t:.4g} its largest entry is "
+                        f"{np.abs(x).max():.3g}; start inside the basin of a limit cycle"
+                    )
+        except DivergenceError as error:
+            error.result = x.copy()
+            raise
         if number:
             steps = steps[-(len(steps) // 2 + 1) :]  # the older half still shows the transient
         yield _last_return(field, steps, x.copy(), t, fastest)

@@ -13,7 +13,7 @@ from dynet.systems.flow import Flow
 from dynet.systems.map import Map
 from dynet.typing import ArrayLike
 from dynet.variational.field import checked_field, require_system
-from dynet.variational.forward import drift
+from dynet.variational.forward import relative_drift
 from dynet.variational.integration import REFERENCE
 from dynet.variational.path import Path, advanced, coordinates, pulled_back
 
@@ -68,25 +68,29 @@ def adjoint(system: Map | Flow, trajectory: xr.Dataset, terminal: ArrayLike) -> 
     path, psi = _checked(system, trajectory, terminal)
     field, K = path.field, len(path.times) - 1
     is_free = path.is_flow and path.rows is None
-    delta = np.random.default_rng(0).standard_normal((field.n, 1))
-    deltas, gap = [delta[:, 0]], 0.0
-    for k in range(K):
-        x, delta, _ = advanced(path, k, path.states[k], delta, None)
-        gap = max(gap, float(np.linalg.norm(x - path.states[k + 1])) / path.scale)
-        deltas.append(delta[:, 0])
     adjoints = np.empty((K + 1, field.n))
     adjoints[K] = psi
     for k in range(K - 1, -1, -1):
         adjoints[k] = psi = pulled_back(path, k, psi)[0]
-    velocities = np.array([field(t, x) for t, x in zip(path.times, path.states, strict=True)]) if is_free else None
-    if velocities is not None and not np.array_equal(field(path.times[0] + 0.377, path.states[0]), velocities[0]):
-        velocities = None  # the flow itself depends on time
+    delta = np.random.default_rng(0).standard_normal((field.n, 1))
+    along_delta, along_velocity = np.empty((2, K + 1)), np.empty((2, K + 1))
+    along_delta[:, 0] = _product(adjoints[0], delta[:, 0])
+    gap, scale = 0.0, path.scale
+    for k in range(K):
+        x, delta, _ = advanced(path, k, path.states[k], delta, None)
+        gap = max(gap, float(np.linalg.norm(x - path.states[k + 1])) / scale)
+        along_delta[:, k + 1] = _product(adjoints[k + 1], delta[:, 0])
+    if is_free:  # unless the flow itself depends on time
+        is_free = np.array_equal(field(path.times[0] + 0.377, path.states[0]), field(path.times[0], path.states[0]))
+    if is_free:
+        for k, (t, x) in enumerate(zip(path.times, path.states, strict=True)):
+            along_velocity[:, k] = _product(adjoints[k], field(t, x))
     variables: dict[str, Any] = {
         "adjoint": (("time", "unit"), adjoints, "adjoint solution", "1"),
-        "invariant_drift": ((), drift(adjoints, np.array(deltas)), "largest relative change of psi . delta", "1"),
+        "invariant_drift": ((), relative_drift(*along_delta), "largest relative change of psi . delta", "1"),
         "velocity_drift": (
             (),
-            np.nan if velocities is None else drift(adjoints, velocities),
+            relative_drift(*along_velocity) if is_free else np.nan,
             "largest relative change of psi . f",
             "1",
         ),
@@ -100,6 +104,11 @@ def adjoint(system: Map | Flow, trajectory: xr.Dataset, terminal: ArrayLike) -> 
         "tolerance": field.tolerance if path.is_flow else None,
     }
     return dataset(variables, coordinates(path), attrs)
+
+
+def _product(psi: np.ndarray, delta: np.ndarray) -> tuple[float, float]:
+    """Return ``psi . delta`` and the product of the lengths."""
+    return float(psi @ delta), float(np.linalg.norm(psi) * np.linalg.norm(delta))
 
 
 def _checked(system: Any, trajectory: Any, terminal: Any) -> tuple[Path, np.ndarray]:

@@ -2,21 +2,33 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from scipy.integrate import DOP853
 
-__all__ = ["DormandPrince", "Interpolant", "one_step"]
+__all__ = [
+    "FIRST",
+    "SLOTS",
+    "DormandPrince",
+    "Interpolant",
+    "StepControl",
+    "error_norm",
+    "one_step",
+    "squared_errors",
+    "stages",
+]
 
 Rate = Callable[[float, np.ndarray], np.ndarray]
 
 _STAGES = 12
 #: Where the slope of each stage is kept: from the fifth stage on the second and third are no longer read, and what is
-#: read lies together.
-_SLOT = [2, 1, 0, *range(3, _STAGES + 4)]
-_FIRST, _LAST = _SLOT[0], _SLOT[_STAGES]
+#: read lies together, with the state between: then a stage is one product of a row with a matrix.
+_SLOT = [3, 1, 0, *range(4, _STAGES + 5)]
+_STATE, FIRST, _LAST = 2, _SLOT[0], _SLOT[_STAGES]
+SLOTS = _STAGES + 5
 _NODES = [float(c) for c in DOP853.C[:_STAGES]]
 _EXTRA_NODES = [float(c) for c in DOP853.C_EXTRA]
 
@@ -24,7 +36,7 @@ _EXTRA_NODES = [float(c) for c in DOP853.C_EXTRA]
 def _by_slot(weights: np.ndarray) -> np.ndarray:
     """Return weights (..., stage) in the order in which slopes are kept."""
     count = weights.shape[-1]
-    out = np.zeros((*weights.shape[:-1], max(count, 3)))
+    out = np.zeros((*weights.shape[:-1], SLOTS))
     out[..., _SLOT[:count]] = weights
     return out
 
@@ -36,16 +48,23 @@ def _read(row: np.ndarray) -> tuple[slice, np.ndarray]:
     return where, np.ascontiguousarray(row[where])
 
 
-_STAGE_READS = [_read(row) for row in _by_slot(DOP853.A[1:_STAGES, :_STAGES])]
+def _with_state(row: np.ndarray) -> slice:
+    """Return which slots a stage reads, that of the state among them."""
+    used = np.append(np.flatnonzero(row), _STATE)
+    return slice(int(used.min()), int(used.max()) + 1)
+
+
+_STAGE_WEIGHTS = _by_slot(DOP853.A[1:_STAGES, :_STAGES])
+_STAGE_SLOTS = [_with_state(row) for row in _STAGE_WEIGHTS]
+_STAGE_READS = [_read(row) for row in _STAGE_WEIGHTS]
 _EXTRA_READS = [_read(row) for row in _by_slot(DOP853.A_EXTRA)]
 _END = _read(_by_slot(DOP853.B))
-_ERROR_SLOTS = slice(_FIRST, _LAST + 1)
-_ERRORS = np.ascontiguousarray(_by_slot(np.stack([DOP853.E5, DOP853.E3]))[:, _ERROR_SLOTS])
+_FIFTH, _THIRD = (_read(_by_slot(row)) for row in (DOP853.E5, DOP853.E3))
 _DENSE = _by_slot(DOP853.D)
 _SAFETY, _SMALLEST, _LARGEST = 0.9, 0.2, 10.0
 
 
-class DormandPrince:
+class StepControl(ABC):
     """An integration from ``t0`` towards ``t1``, with steps of errors below ``atol + rtol |y|`` (root mean square).
 
     Parameters
@@ -70,7 +89,6 @@ class DormandPrince:
         self.t, self.y = float(t0), np.array(y0, dtype=np.float64)
         self.t_old, self.y_old = self.t, self.y
         self.f = fun(self.t, self.y)
-        self._K = np.empty((_STAGES + 4, self.y.size))
         self.h_abs = self._first_step() if first_step is None else float(first_step)
         #: whether a step would have to be shorter than the spacing of times
         self.failed = False
@@ -82,11 +100,9 @@ class DormandPrince:
 
     def step(self) -> None:
         """Take one step whose error is small enough, or set ``failed``."""
-        t, y, K = self.t, self.y, self._K
+        t, y = self.t, self.y
         least = 10 * abs(np.nextafter(t, self.direction * np.inf) - t)
         h_abs, rejected = max(self.h_abs, least), False
-        K[_FIRST] = self.f
-        where_end, weights_end = _END
         while True:
             if not h_abs >= least:
                 self.failed = True
@@ -96,11 +112,7 @@ class DormandPrince:
                 t_new = self.t_bound
             h = t_new - t
             h_abs = abs(h)
-            for s, (where, weights) in enumerate(_STAGE_READS, start=1):
-                K[_SLOT[s]] = self.fun(t + _NODES[s] * h, y + h * (weights @ K[where]))
-            y_new = y + h * (weights_end @ K[where_end])
-            f_new = K[_LAST] = self.fun(t_new, y_new)
-            error = self._error(h_abs, y, y_new)
+            y_new, f_new, error = self._attempt(t_new, h)
             if error < 1:
                 factor = _LARGEST if error == 0 else min(_LARGEST, _SAFETY * error**-0.125)
                 h_next = h_abs * (min(factor, 1.0) if rejected else factor)
@@ -114,27 +126,9 @@ class DormandPrince:
         self.y = y
         self.f = self.fun(self.t, y)
 
-    def dense_output(self) -> Interpolant:
-        """Return the solution in the last step, of order 7; it takes three more values of ``fun``."""
-        K, h = self._K, self.t - self.t_old
-        for s, ((where, weights), c) in enumerate(zip(_EXTRA_READS, _EXTRA_NODES, strict=True), start=_STAGES + 1):
-            K[_SLOT[s]] = self.fun(self.t_old + c * h, self.y_old + h * (weights @ K[where]))
-        F = np.empty((7, self.y.size))
-        change = self.y - self.y_old
-        F[0] = change
-        F[1] = h * K[_FIRST] - change
-        F[2] = 2 * change - h * (K[_LAST] + K[_FIRST])
-        F[3:] = h * (_DENSE @ K)
-        return Interpolant(self.t_old, self.t, self.y_old, F)
-
-    def _error(self, h_abs: float, y: np.ndarray, y_new: np.ndarray) -> float:
-        """Return the error relative to the tolerance."""
-        scale = self.atol + self.rtol * np.maximum(np.abs(y), np.abs(y_new))
-        fifth, third = (_ERRORS @ self._K[_ERROR_SLOTS]) / scale
-        a, b = float(fifth @ fifth), float(third @ third)
-        if a == 0 and b == 0:
-            return 0.0
-        return float(h_abs * a / np.sqrt((a + 0.01 * b) * y.size))
+    @abstractmethod
+    def _attempt(self, t_new: float, h: float) -> tuple[np.ndarray, np.ndarray, float]:
+        """Return state and slope at the end of a step of size ``h``, and its error relative to the tolerance."""
 
     def _first_step(self) -> float:
         """Return a first step size by a step of Euler's method (Hairer, Nørsett & Wanner, section II.4)."""
@@ -147,6 +141,63 @@ class DormandPrince:
         d2 = float(np.linalg.norm((after - self.f) / scale) / root) / h0
         h1 = max(1e-6, h0 * 1e-3) if max(d1, d2) <= 1e-15 else (0.01 / max(d1, d2)) ** 0.125
         return min(100 * h0, h1, span)
+
+
+class DormandPrince(StepControl):
+    """The integration of any function."""
+
+    def __init__(self, *arguments: Any, **settings: Any) -> None:
+        super().__init__(*arguments, **settings)
+        self._K = np.empty((SLOTS, self.y.size))
+
+    def _attempt(self, t_new: float, h: float) -> tuple[np.ndarray, np.ndarray, float]:
+        y, K = self.y, self._K
+        K[FIRST] = self.f
+        y_new = stages(self.fun, self.t, y, h, K)
+        f_new = K[_LAST] = self.fun(t_new, y_new)
+        return y_new, f_new, error_norm(h, *squared_errors(K, y, y_new, self.rtol, self.atol), y.size)
+
+    def dense_output(self) -> Interpolant:
+        """Return the solution in the last step, of order 7; it takes three more values of ``fun``."""
+        K, h = self._K, self.t - self.t_old
+        for s, ((where, weights), c) in enumerate(zip(_EXTRA_READS, _EXTRA_NODES, strict=True), start=_STAGES + 1):
+            K[_SLOT[s]] = self.fun(self.t_old + c * h, self.y_old + h * (weights @ K[where]))
+        F = np.empty((7, self.y.size))
+        change = self.y - self.y_old
+        F[0] = change
+        F[1] = h * K[FIRST] - change
+        F[2] = 2 * change - h * (K[_LAST] + K[FIRST])
+        F[3:] = h * (_DENSE @ K)
+        return Interpolant(self.t_old, self.t, self.y_old, F)
+
+
+def stages(fun: Rate, t: float, y: np.ndarray, h: float, K: np.ndarray) -> np.ndarray:
+    """Fill in the slopes (slot, m) of a step from ``y``, the first of which is there already; return its end."""
+    K[_STATE] = y
+    weights = h * _STAGE_WEIGHTS
+    weights[:, _STATE] = 1.0
+    for s, where in enumerate(_STAGE_SLOTS, start=1):
+        K[_SLOT[s]] = fun(t + _NODES[s] * h, weights[s - 1, where] @ K[where])
+    where, row = _END
+    out: np.ndarray = y + h * (row @ K[where])
+    return out
+
+
+def squared_errors(K: np.ndarray, y: np.ndarray, y_new: np.ndarray, rtol: Any, atol: Any) -> tuple[float, float]:
+    """Return the sums of the squares of both error estimates of a step of unit size, relative to the tolerance."""
+    scale = np.abs(y)
+    np.maximum(scale, np.abs(y_new), out=scale)
+    scale *= rtol
+    scale += atol
+    fifth, third = ((weights @ K[where]) / scale for where, weights in (_FIFTH, _THIRD))
+    return float(fifth @ fifth), float(third @ third)
+
+
+def error_norm(h: float, fifth: float, third: float, size: int) -> float:
+    """Return the error of a step of size ``h`` from the sums of squares over ``size`` entries."""
+    if fifth == 0 and third == 0:
+        return 0.0
+    return float(abs(h) * fifth / np.sqrt((fifth + 0.01 * third) * size))
 
 
 class Interpolant:
@@ -168,8 +219,8 @@ class Interpolant:
 
 def one_step(rate: Callable[[np.ndarray], np.ndarray], y: np.ndarray, h: Any) -> np.ndarray:
     """Return the states (..., m) one step of size ``h`` (a number, or (..., 1)) after the states ``y``."""
-    K = np.empty((_STAGES, *y.shape))
-    K[_FIRST] = rate(y)
+    K = np.empty((SLOTS, *y.shape))
+    K[_STATE], K[FIRST] = y, rate(y)
     for s, (where, weights) in enumerate(_STAGE_READS, start=1):
         K[_SLOT[s]] = rate(y + h * np.tensordot(weights, K[where], 1))
     where, weights = _END

@@ -52,7 +52,8 @@ def sensitivity(
     InputError
         If an argument cannot be used.
     DivergenceError
-        If the state stops being finite.
+        If the state or a derivative stops being finite, or the step size underflows; ``.result`` holds the states up
+        to there.
 
     References
     ----------
@@ -128,7 +129,11 @@ def _require_room(n_times: int, n: int, count: int) -> None:
 
 def drift(psi: np.ndarray, delta: np.ndarray) -> float:
     """Return the largest change of ``psi . delta`` (both (time, n)), relative to the largest product of lengths."""
-    products = (psi * delta).sum(axis=-1)
     lengths = np.linalg.norm(psi, axis=-1) * np.linalg.norm(delta, axis=-1)
+    return relative_drift((psi * delta).sum(axis=-1), lengths)
+
+
+def relative_drift(products: np.ndarray, lengths: np.ndarray) -> float:
+    """Return the largest change of products (time,), relative to the largest product of lengths (time,)."""
     largest = lengths.max()
-    return float(np.abs(products - products[-1]).max() / largest) if largest > 0 else 0.0
+    return 0.0 if largest == 0 else float(np.abs(products - products[-1]).max() / largest)

@@ -14,8 +14,9 @@ from dynet.errors import InputError
 from dynet.systems.flow import Flow
 from dynet.systems.map import Map
 from dynet.typing import ArrayLike
-from dynet.variational.integration import REFERENCE, integrate
-from dynet.variational.path import Path, Running, advanced, coordinates, names_of_parameters, pulled_back, start_path
+from dynet.variational.checkpointing import Checkpointed
+from dynet.variational.integration import REFERENCE
+from dynet.variational.path import Running, coordinates, names_of_parameters, pulled_back, start_path
 
 __all__ = ["gradient"]
 
@@ -65,12 +66,15 @@ def gradient(
     InputError
         If an argument cannot be used, or a loss does not return (value, derivative).
     DivergenceError
-        If the state stops being finite.
+        If the state or a derivative stops being finite, or the step size underflows; ``.result`` holds the states up
+        to there.
 
     Notes
     -----
     The states are stored at 101 times (at each row of the inputs, or each step of a map); between them a flow is
-    integrated forwards again on the way back, so that memory does not grow with the steps of the integrator.
+    integrated forwards again on the way back, so that memory does not grow with the steps of the integrator. Where
+    that would be more than some four million numbers, the states of the square root of so many times are stored,
+    ``attrs["n_checkpoints"]``, and the run is repeated from one after the other: the result is the same to the bit.
 
     References
     ----------
@@ -91,37 +95,41 @@ def gradient(
     if terminal is None and running is None:
         faults.say("neither terminal nor running is given: give a loss")
     faults.raise_if_any()
-    path = start_path(system, x0, duration, inputs)
+    path = start_path(system, x0, duration, inputs, with_states=False)
     field, n = path.field, path.field.n
     K = len(path.times) - 1
     running = None if running is None else _checked_loss("running", running, n)
-    loss, deltas, collected = _forward(path, running)
-    psi = np.zeros(n)
+    run = Checkpointed(path, running)
+    loss, psi = run.loss, np.zeros(n)
     if terminal is not None:
-        value, psi = _checked_loss("terminal", terminal, n)(path.states[K])
+        value, psi = _checked_loss("terminal", terminal, n)(run.last_state)
         loss += value
     with_params = field.has_parameters
     n_params = field.parameter_jacobian(0.0, path.states[0], path.row(0)).J.shape[-1] if with_params else 0
     from_parameters = np.zeros(n_params)
-    adjoints = np.empty((K + 1, n))
-    adjoints[K] = psi
-    for k in range(K - 1, -1, -1):
-        if running is not None and not path.is_flow:
-            psi = psi + running(float(path.times[k + 1]), path.states[k + 1])[1]
-            adjoints[k + 1] = psi
-        psi, share = pulled_back(path, k, psi, running, with_params=with_params)
-        adjoints[k] = psi
-        from_parameters += share
-    if not path.is_flow:
-        collected = np.append(0.0, collected[:-1])  # the adjoint counts the loss of its own time already
-    products = (adjoints * deltas).sum(axis=-1) + collected
-    largest = (np.linalg.norm(adjoints, axis=-1) * np.linalg.norm(deltas, axis=-1)).max()
-    drift = float(np.abs(products - products[0]).max() / largest) if largest > 0 else 0.0
+    norms, lengths, products = np.empty(K + 1), np.empty(K + 1), np.empty(K + 1)
+    for first, part, deltas in run.backwards():
+        adjoints = np.empty_like(part.states)
+        adjoints[-1] = psi
+        for k in range(len(part.times) - 2, -1, -1):
+            if running is not None and not path.is_flow:
+                psi = psi + running(float(part.times[k + 1]), part.states[k + 1])[1]
+                adjoints[k + 1] = psi
+            psi, share = pulled_back(part, k, psi, running, with_params=with_params)
+            adjoints[k] = psi
+            from_parameters += share
+        where = slice(first, first + len(adjoints))
+        norms[where], lengths[where] = np.linalg.norm(adjoints, axis=-1), np.linalg.norm(deltas, axis=-1)
+        products[where] = (adjoints * deltas).sum(axis=-1)
+    # the adjoint of a map counts the loss of its own time already
+    products += run.collected if path.is_flow else np.append(0.0, run.collected[:-1])
+    largest = (norms * lengths).max()
+    drift = 0.0 if largest == 0 else float(np.abs(products - products[0]).max() / largest)
     variables: dict[str, Any] = {
         "loss": ((), loss, "loss", "1"),
-        "gradient_x0": (("unit",), adjoints[0], "gradient with respect to the start", "1"),
+        "gradient_x0": (("unit",), psi, "gradient with respect to the start", "1"),
         "gradient_params": (("param",), from_parameters, "gradient with respect to the parameters", "1"),
-        "norm": (("time",), np.linalg.norm(adjoints, axis=-1), "norm of the gradient with respect to the state", "1"),
+        "norm": (("time",), norms, "norm of the gradient with respect to the state", "1"),
         "invariant_drift": ((), drift, "largest disagreement with a forward derivative, relative", "1"),
     }
     coords = {**coordinates(path), "param": names_of_parameters(path, n_params)}
@@ -132,6 +140,7 @@ def gradient(
         "duration": float(path.times[-1]),
         "time_unit": field.system.time_unit,
         "tolerance": field.tolerance if path.is_flow else None,
+        "n_checkpoints": run.n_checkpoints,
         "parameters": "by jac_params" if with_params else "none: the system has no jac_params",
     }
     return dataset(variables, coords, attrs)
@@ -152,35 +161,3 @@ def _checked_loss(name: str, loss: Any, n: int) -> Any:
         return value, derivative
 
     return checked
-
-
-def _forward(path: Path, running: Any) -> tuple[float, np.ndarray, np.ndarray]:
-    """Fill in the states; return the running loss, a tangent (time, n), and the loss's derivative along it so far."""
-    n, K = path.field.n, len(path.times) - 1
-    delta = np.random.default_rng(0).standard_normal(n)
-    z = np.concatenate([path.states[0], delta, [0.0, 0.0]])
-    rows = [z]
-    for k in range(K):
-        z = _one_interval(path, k, z, running, max(1.0, float(np.abs(z[n : 2 * n]).max())))
-        path.states[k + 1] = z[:n]
-        rows.append(z)
-    out = np.array(rows)
-    return float(out[-1, -2]), out[:, n : 2 * n], out[:, -1]
-
-
-def _one_interval(path: Path, k: int, z: np.ndarray, running: Any, size: float) -> np.ndarray:
-    """Return state, tangent, loss and its derivative along the tangent after interval ``k``."""
-    field, n, u = path.field, path.field.n, path.row(k)
-    t0, t1 = float(path.times[k]), float(path.times[k + 1])
-    if not path.is_flow:
-        x, V, _ = advanced(path, k, z[:n], z[n : 2 * n, None], None)
-        value, derivative = (0.0, np.zeros(n)) if running is None else running(t1, x)
-        return np.concatenate([x, V[:, 0], [z[-2] + value, z[-1] + derivative @ V[:, 0]]])
-
-    def fun(t: float, y: np.ndarray) -> np.ndarray:
-        rate, J = field.linearized(t, y[:n], u)
-        value, derivative = (0.0, np.zeros(n)) if running is None else running(t, y[:n])
-        return np.concatenate([rate, (J @ y[n : 2 * n, None])[:, 0], [value, derivative @ y[n : 2 * n]]])
-
-    atol = 0.1 * field.tolerance * np.concatenate([np.full(n, path.scale), np.full(n, size), [1.0, size]])
-    return integrate(fun, t0, z, t1, field.tolerance, atol, short=True)[0]

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from functools import partial
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from scipy.integrate import OdeSolution
+from scipy.sparse import issparse
 
 from dynet.errors import ConvergenceError, DivergenceError
 from dynet.kernels.conditioning import condition_number
-from dynet.variational.dormand_prince import DormandPrince
+from dynet.variational.dormand_prince import DormandPrince, StepControl
 from dynet.variational.field import Field
+from dynet.variational.sparse_frames import SparseVariational
 
 __all__ = ["Piece", "fundamental_pieces", "integrate", "integration_steps"]
 
 REFERENCE = "Hairer, Nørsett & Wanner (1993) doi:10.1007/978-3-540-78862-1"
 _MOST_STEPS = 200_000
+
+Solver = TypeVar("Solver", bound=StepControl)
 
 
 def integration_steps(
@@ -37,12 +42,18 @@ def integration_steps(
     ConvergenceError
         If it takes more steps than any non-stiff problem does.
     """
+    return _followed(partial(DormandPrince, fun), t0, y0, t1, rtol, atol, first_step)
+
+
+def _followed(
+    kind: Callable[..., Solver], t0: float, y0: np.ndarray, t1: float, rtol: Any, atol: Any, first_step: float | None
+) -> Iterator[Solver]:
     if t1 == t0:
         return
     span = abs(t1 - t0)
     first = None if first_step is None else min(first_step, span)
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-        solver = DormandPrince(fun, t0, y0, t1, rtol, atol, first)
+        solver = kind(t0, y0, t1, rtol, atol, first)
         for _ in range(_MOST_STEPS):
             solver.step()
             if solver.failed or not np.isfinite(solver.y).all():
@@ -124,7 +135,9 @@ def fundamental_pieces(
     pieces: list[Piece] = []
     start = 0.0
     y0 = np.concatenate([x, identity, [0.0]])
-    for solver in integration_steps(fun, 0.0, y0, duration, rtol, atol, first_step):
+    is_sparse = issparse(field.jacobian(0.0, x).J)
+    kind = partial(SparseVariational, field, fun) if is_sparse else partial(DormandPrince, fun)
+    for solver in _followed(kind, 0.0, y0, duration, rtol, atol, first_step):
         M = solver.y[n:-1].reshape(n, n)
         if solver.finished or (np.isfinite(most_condition) and condition_number(M) > most_condition):
             end = solver.y[:n].copy()

@@ -6,8 +6,9 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
+import xarray as xr
 
-from dynet._labels import unit_coordinates
+from dynet._labels import trajectory_dataset, unit_coordinates
 from dynet._validate import Faults
 from dynet.errors import DivergenceError
 from dynet.systems.flow import Flow
@@ -19,6 +20,10 @@ from dynet.variational.integration import integrate
 
 #: Times at which flows are given when no inputs set them.
 N_INTERVALS = 100
+_NOT_FINITE = (
+    "the {what} is not finite at step {k}: check the Jacobian there; if derivatives grow beyond all numbers, take "
+    "fewer steps, or lyapunov_spectrum, which returns their logarithms"
+)
 
 #: ``running(t, x) -> (value, derivative)``
 Running = Callable[[float, np.ndarray], tuple[Any, Any]]
@@ -31,6 +36,7 @@ class Path(NamedTuple):
     times: np.ndarray  # (K + 1,)
     states: np.ndarray  # (K + 1, n)
     rows: Any  # (K, channel) inputs, each held until the next time, or None
+    least_scale: float = 0.0  # size of the states of the run that are not among these
 
     @property
     def is_flow(self) -> bool:
@@ -40,15 +46,15 @@ class Path(NamedTuple):
     @property
     def scale(self) -> float:
         """Size of the states."""
-        return float(np.abs(self.states).max()) or 1.0
+        return max(float(np.abs(self.states).max()), self.least_scale) or 1.0
 
     def row(self, k: int) -> Any:
         """Return the input of interval ``k``."""
         return None if self.rows is None else self.rows[k, ...]
 
 
-def start_path(system: Any, x0: Any, duration: Any, inputs: Any) -> Path:
-    """Return the path of a run that is checked but not yet run: all its states are the start."""
+def start_path(system: Any, x0: Any, duration: Any, inputs: Any, *, with_states: bool = True) -> Path:
+    """Return the path of a run that is checked but not yet run: all its states are the start, or it has no other."""
     system = require_system(system)
     faults = Faults()
     if isinstance(system, Map):
@@ -64,20 +70,48 @@ def start_path(system: Any, x0: Any, duration: Any, inputs: Any) -> Path:
         dt = float(duration) / n_intervals
     field, x, rows = checked_field(system, x0, n_intervals, inputs)
     times = np.arange(n_intervals + 1) * dt
-    return Path(field, times, np.repeat(x[None, :], n_intervals + 1, axis=0), rows)
+    return Path(field, times, np.repeat(x[None, :], n_intervals + 1 if with_states else 1, axis=0), rows)
+
+
+def states_until(path: Path, k: int) -> xr.Dataset:
+    """Return the states up to the start of interval ``k``, labelled: what there is of a run that cannot go on."""
+    system = path.field.system
+    units = unit_coords(system.units, path.field.n)
+    attrs = {"title": "Trajectory until it cannot be followed", "time_unit": system.time_unit}
+    return trajectory_dataset(
+        path.times[: k + 1], path.states[None, : k + 1].copy(), None, units, system.time_unit, False, attrs
+    )  # fmt: skip
 
 
 def advanced(path: Path, k: int, x: np.ndarray, V: np.ndarray, S: np.ndarray | None) -> tuple[Any, Any, Any]:
-    """Return state (n,), tangents (n, m) and parameter sensitivity (n, n_params) or None after interval ``k``."""
+    """Return state (n,), tangents (n, m) and parameter sensitivity (n, n_params) or None after interval ``k``.
+
+    Raises
+    ------
+    DivergenceError
+        If they are not finite; its result are the states up to the start of the interval.
+    """
+    try:
+        return _advanced(path, k, x, V, S)
+    except DivergenceError as error:
+        error.result = states_until(path, k)
+        raise
+
+
+def _advanced(path: Path, k: int, x: np.ndarray, V: np.ndarray, S: np.ndarray | None) -> tuple[Any, Any, Any]:
     field, u = path.field, path.row(k)
     t0, t1 = float(path.times[k]), float(path.times[k + 1])
     n, m = V.shape
     if not path.is_flow:
-        y, J = field.linearized(t0, x, u)
-        if not np.isfinite(y).all():
-            raise DivergenceError(f"the state is not finite after step {k}: check x0 and the parameters", step=k)
-        after = None if S is None else J @ S + field.parameter_jacobian(t0, x, u).matrix()
-        return y, J @ V, after
+        with np.errstate(over="ignore", invalid="ignore"):
+            y, J = field.linearized(t0, x, u)
+            if not np.isfinite(y).all():
+                raise DivergenceError(f"the state is not finite after step {k}: check x0 and the parameters", step=k)
+            W = J @ V
+            after = None if S is None else J @ S + field.parameter_jacobian(t0, x, u).matrix()
+        if not (np.isfinite(W).all() and (after is None or np.isfinite(after).all())):
+            raise DivergenceError(_NOT_FINITE.format(what="derivative of the state", k=k), step=k)
+        return y, W, after
     blocks = V if S is None else np.concatenate([V, S], axis=1)
 
     def fun(t: float, z: np.ndarray) -> np.ndarray:
@@ -106,11 +140,15 @@ def pulled_back(
     t0, t1 = float(path.times[k]), float(path.times[k + 1])
     n = field.n
     if not path.is_flow:
-        _, J = field.linearized(t0, x, u)
         gradient = np.empty(0)
-        if with_params:
-            gradient = field.parameter_jacobian(t0, x, u).pulled_back(psi[:, None])[:, 0]
-        return J.pulled_back(psi[:, None])[:, 0], gradient
+        with np.errstate(over="ignore", invalid="ignore"):
+            _, J = field.linearized(t0, x, u)
+            if with_params:
+                gradient = field.parameter_jacobian(t0, x, u).pulled_back(psi[:, None])[:, 0]
+            before = J.pulled_back(psi[:, None])[:, 0]
+        if not (np.isfinite(before).all() and np.isfinite(gradient).all()):
+            raise DivergenceError(_NOT_FINITE.format(what="adjoint", k=k), step=k)
+        return before, gradient
     forward = integrate(
         lambda t, y: field(t, y, u),
         t0,

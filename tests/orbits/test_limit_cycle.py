@@ -96,8 +96,41 @@ def test_a_fixed_point_is_told(flow, place):
 
 def test_an_unbounded_trajectory_is_told():
     flow = dynet.Flow(lambda t, x, u, p: x, lambda t, x, u, p: np.eye(2))
-    with pytest.raises(DivergenceError, match="unbounded"):
+    with pytest.raises(DivergenceError, match="unbounded") as caught:
         dynet.find_limit_cycle(flow, [1.0, 1.0])
+    (x,) = caught.value.result.orbit.values
+    assert x[0] == pytest.approx(x[1])
+    assert 1e6 < x[0] < np.inf
+
+
+def broken(J):
+    """The cycle of Stuart and Landau, left of -0.5 with another Jacobian."""
+    flow = dynet.zoo.stuart_landau()
+
+    def jac(t, x, u, p):
+        return np.array(flow.jac(t, x, x[:0], flow.params)) if x[0] > -0.5 else J
+
+    return dynet.Flow(lambda t, x, u, p: np.array(flow.rhs(t, x, x[:0], flow.params)), jac)
+
+
+@pytest.mark.parametrize("options", [{}, {"period_guess": 6.3}])
+def test_a_jacobian_that_is_not_finite_is_told_with_a_state(options):
+    with pytest.raises(DivergenceError, match="cannot be followed") as caught:
+        dynet.find_limit_cycle(broken(np.full((2, 2), np.nan)), [1.0, 0.0], **options)
+    result = caught.value.result
+    assert result.orbit.shape == (1, 2)
+    assert np.linalg.norm(result.orbit) == pytest.approx(1.0, abs=1e-6)
+    assert np.isnan(result.period)
+
+
+def test_where_it_cannot_be_followed_the_last_state_is_kept():
+    def wall(t, x, u, p):  # the step size underflows there
+        return np.array([1.0, 0.0]) if x[0] < 0.7 else np.full(2, np.nan)
+
+    flow = dynet.Flow(wall, lambda t, x, u, p: np.zeros((2, 2)))
+    with pytest.raises(DivergenceError, match=r"time 0\.7") as caught:
+        dynet.find_limit_cycle(flow, [0.0, 0.2])
+    np.testing.assert_allclose(caught.value.result.orbit, [[0.7, 0.2]], atol=1e-9)
 
 
 @pytest.mark.slow

@@ -66,8 +66,10 @@ def test_a_shorter_orbit_is_not_taken_for_the_one_asked_for():
 
 
 def test_faults():
-    with pytest.raises(DivergenceError):
+    with pytest.raises(DivergenceError) as caught:
         dynet.find_periodic_orbit(dynet.zoo.henon(), [50.0, 50.0], 40)
+    assert np.isfinite(caught.value.result.orbit).all()
+    assert np.isnan(caught.value.result.residual)
     with pytest.raises(InputError, match="map is a Flow"):
         dynet.find_periodic_orbit(dynet.zoo.lorenz63(), [1.0, 1.0, 1.0], 2)
     with pytest.raises(InputError, match="period=0"):

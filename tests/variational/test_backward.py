@@ -177,3 +177,37 @@ def test_results_are_kept_in_files(tanh_flow, tmp_path):
                dynet.gradient(tanh_flow, [0.3, 0.1], 1.0, terminal=square(np.zeros(2))))  # fmt: skip
     for result in results:
         assert dynet.load(dynet.save(result, tmp_path / "result.nc")).identical(result)
+
+
+def broken_map():
+    """Steps of a tenth, whose Jacobian is not finite from 0.45 on."""
+
+    def jac(t, x, u, p):
+        return np.eye(1) if x[0] < 0.45 else np.full((1, 1), np.nan)
+
+    return dynet.Map(lambda t, x, u, p: x + 0.1, jac)
+
+
+def test_derivatives_that_are_not_finite_are_no_result():
+    system = broken_map()
+    loss = {"terminal": lambda x: (x[0], [1.0])}
+    for call in (lambda: dynet.sensitivity(system, [0.0], 10), lambda: dynet.gradient(system, [0.0], 10, **loss)):
+        with pytest.raises(dynet.DivergenceError, match="derivative of the state is not finite at step 5") as caught:
+            call()
+        np.testing.assert_allclose(caught.value.result.state[:, 0], 0.1 * np.arange(6))
+        np.testing.assert_array_equal(caught.value.result.time, np.arange(6))
+    with pytest.raises(dynet.DivergenceError, match="adjoint is not finite at step 9"):
+        dynet.adjoint(system, dynet.simulate(system, [0.0], 10), [1.0])
+
+
+def test_a_flow_that_runs_away_leaves_its_states():
+    flow = dynet.Flow(lambda t, x, u, p: x**2, lambda t, x, u, p: np.diag(2 * x))  # 1 / (1 - t)
+    for call in (
+        lambda: dynet.sensitivity(flow, [1.0], 2.0),
+        lambda: dynet.gradient(flow, [1.0], 2.0, terminal=lambda x: (x[0], [1.0])),
+    ):
+        with pytest.raises(dynet.DivergenceError, match="time 1") as caught:
+            call()
+        run = caught.value.result.sel(time=slice(0.0, 0.95))
+        assert run.sizes["time"] == 48
+        np.testing.assert_allclose(run.state[:, 0], 1 / (1 - run.time), rtol=1e-8)

@@ -1,10 +1,17 @@
 """The integrator against scipy's of the same method, and against solutions on paper."""
 
+import functools
+import itertools
+
 import numpy as np
 import pytest
 from scipy.integrate import DOP853, solve_ivp
+from scipy.sparse import coo_array, csc_array, csr_array
 
+import dynet
 from dynet.variational.dormand_prince import DormandPrince, one_step
+from dynet.variational.field import checked_field
+from dynet.variational.integration import fundamental_pieces
 
 
 def swing(t, y):
@@ -73,3 +80,34 @@ def test_a_step_below_the_spacing_of_times_is_a_failure():
     solver = DormandPrince(lambda t, y: np.full(1, np.nan), 0.0, np.zeros(1), 1.0, 1e-6, 1e-9, first_step=0.1)
     solver.step()
     assert solver.failed
+
+
+@pytest.mark.parametrize("kind", [csr_array, csc_array, coo_array])
+def test_sparse_jacobians_take_the_steps_of_dense_ones(kind):
+    def rhs(t, x, u, p):
+        return np.sin(np.roll(x, 1)) - x**3
+
+    def jac(t, x, u, p):
+        return np.roll(np.diag(np.cos(np.roll(x, 1))), -1, axis=1) - np.diag(3 * x**2)
+
+    calls = itertools.count()
+
+    def sparse_jac(t, x, u, p):
+        # another pattern each time: now zeros are stored, now not
+        stores_zeros = next(calls) % 2
+        J = kind(jac(t, x, u, p) + 10 * stores_zeros)
+        J.data -= 10 * stores_zeros
+        return J
+
+    x = np.linspace(-1.0, 1.0, 40)  # more columns than go through the stages at once
+    dense, sparse = (
+        fundamental_pieces(checked_field(dynet.Flow(rhs, J), x, 0)[0], x, 3.0, 1.0, 50.0) for J in (jac, sparse_jac)
+    )
+    assert len(dense) == len(sparse) > 1
+    # where pieces end depends on the last digits of error estimates, their product does not
+    np.testing.assert_allclose([b.duration for b in sparse], [a.duration for a in dense], rtol=1e-3)
+    one, other = (functools.reduce(lambda M, piece: piece.M @ M, pieces, np.eye(40)) for pieces in (dense, sparse))
+    np.testing.assert_allclose(other, one, rtol=0, atol=1e-11)
+    np.testing.assert_allclose(sparse[-1].end, dense[-1].end, rtol=0, atol=1e-11)
+    np.testing.assert_allclose(sum(b.trace for b in sparse), sum(a.trace for a in dense), rtol=1e-11)
+    np.testing.assert_allclose(np.linalg.slogdet(other)[1], sum(b.trace for b in sparse), rtol=1e-9)
