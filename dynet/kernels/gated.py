@@ -70,7 +70,7 @@ def _product(A, B, part, out):  # type: ignore[no-untyped-def]
     k, n_parts, width = B.shape
     count, one, item = A.shape[0], A.dtype.type(1), A.itemsize
     between = n_parts * width * item
-    for row in range(0, width, lanes(item)):
+    for row in range(0, count, lanes(item)):
         a, v, to = A.ctypes.data + row * item, B.ctypes.data, out.ctypes.data + (part * width + row) * item
         c = 0
         while c + 6 <= k:

@@ -51,17 +51,19 @@ class HouseholderFrame(Frame):
 
     def _factor_together(self) -> bool:
         """Factor by the namespace's own QR; return False, with nothing done, if a column may be lost."""
-        xp = namespace(self.V)
-        k = self.shape[-1]
+        xp, k = namespace(self.V), self.shape[-1]
         in_use = xp.amax(xp.abs(self.V), dim=-1) != 0
         Q, R = xp.linalg.qr(self.V)
-        pivots, largest = xp.linalg.diagonal(R), xp.amax(xp.abs(R), dim=(-2, -1))
-        in_doubt = xp.any(xp.abs(pivots) <= doubtful(self.epsilon) * largest[..., None])
-        if bool(in_doubt | (in_use.sum(-1) < k).any()):
+        signed, used = xp.linalg.diagonal(R), xp.sum(in_use, dim=-1)[..., None]
+        # one transfer from a device
+        told = to_numpy(xp.concat((signed, xp.amax(xp.abs(R), dim=(-2, -1))[..., None], used.to(R.dtype)), axis=-1))
+        pivots, largest, used = told[..., :k], told[..., k], told[..., k + 1]
+        in_doubt = np.abs(pivots) <= doubtful(self.epsilon) * largest[..., None]
+        if in_doubt.any() or used.min() < k:
             return False
-        self._pivots.append(to_numpy(pivots))
-        signs = xp.where(pivots < 0, -xp.ones_like(pivots), xp.ones_like(pivots))
-        self.V = Q * signs[..., None, :] * in_use[..., None]
+        self._pivots.append(pivots)
+        Q *= xp.sign(signed)[..., None, :]
+        self.V = Q if used.min() == self.shape[-2] else Q * in_use[..., None]
         return True
 
     def _factor_one(self, V: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -147,10 +147,15 @@ def count_zero_exponents(spectrum: xr.Dataset, *, level: float = 0.95) -> int:
     1
     """
     require_leading(spectrum)
-    exponents = spectrum["lyapunov_exponent"].values
-    widths = interval_widths(spectrum, level)
+    return number_of_zeros(
+        spectrum["lyapunov_exponent"].values, interval_widths(spectrum, level), dt=spectrum.attrs["dt"]
+    )
+
+
+def number_of_zeros(exponents: np.ndarray, widths: np.ndarray, *, dt: float) -> int:
+    """Return how many exponents have an interval, of that half width, that holds zero."""
     # rounding of the logarithms themselves; a constant growth has no scatter
-    floor = 1e-12 / spectrum.attrs["dt"]
+    floor = 1e-12 / dt
     with np.errstate(invalid="ignore"):
         return int((np.isfinite(exponents) & (np.abs(exponents) <= widths + floor)).sum())
 

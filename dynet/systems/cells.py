@@ -235,9 +235,9 @@ class LSTM(Cell):
     def forward(self, x: Array | None, state: tuple[Array, ...], w: Weights) -> tuple[tuple[Array, ...], Kept]:
         h, c = state
         a = _plus(recurrence(h, w), drive(x, w))
-        i, f, g, o = self.gates(a)
+        i, f, g, o = gates = self.gates(a)
         c_next = f * c + i * g
-        return (o * tanh.value(c_next), c_next), (a, c, c_next)
+        return (o * tanh.value(c_next), c_next), (a, *gates, c, c_next)
 
     @staticmethod
     def gates(a: Array) -> tuple[Array, Array, Array, Array]:
@@ -248,9 +248,8 @@ class LSTM(Cell):
 
     def slopes(self, kept: Kept) -> tuple[Array, Array, Array, Array, Array, Array]:
         """Return the slopes of c' with respect to what goes into i, f, g; of h' into o, and to c'; and f."""
-        a, c, c_next = kept
+        a, i, f, g, o, c, c_next = kept
         H = c.shape[-1]
-        i, f, g, o = self.gates(a)
         di, df = _halves(sigmoid.slope(a[..., : 2 * H]))
         dg, do = tanh.slope(a[..., 2 * H : 3 * H]), sigmoid.slope(a[..., 3 * H :])
         return di * g, df * c, dg * i, do * tanh.value(c_next), o * tanh.slope(c_next), f

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -17,8 +17,8 @@ from dynet.systems.operators import Operator
 
 __all__ = ["CarriedLinearization", "carried"]
 
-#: Numbers that are computed with at once: what keeps to a core's cache, and to memory that need not be asked for anew.
-_NUMBERS_TOGETHER = 2**15
+#: Numbers that are computed with at once: enough that calls do not count, few enough for a cache.
+_NUMBERS_TOGETHER = 2**17
 #: Multiplications of a step from which on sequences are shared among threads.
 _WORTH_A_THREAD = 2**22
 
@@ -30,14 +30,16 @@ def carried(system: Map, kind: str, rows: torch.Tensor) -> CarriedLinearization:
     outputs = _outputs(kind, w, rows)
     h = torch.cat((torch.zeros_like(outputs[:1]), outputs))
     along = rows.movedim(1, 0)
+    T, S = along.shape[:2]
+    together = max(_NUMBERS_TOGETHER // (S * w.W_hh.shape[0]), 1)
+    pieces = [slice(first, min(first + together, T)) for first in range(0, T, together)]
     if not isinstance(cell, LSTM):
         return CarriedLinearization(
-            system, h, lambda when: system.linearize(0.0, h[when], along[when], system.params)[1]
+            system, h, [system.linearize(0.0, h[when], along[when], system.params)[1] for when in pieces]
         )
-    a, c = _with_memory(cell, w, h, along)
-    X = torch.cat((h, c), dim=-1)
-    after = c[1:]
-    return CarriedLinearization(system, X, lambda when: cell.state_jacobian(w, (a[when], c[when], after[when])))
+    c = torch.zeros_like(h)
+    jacobians = [_with_memory(cell, w, h[when], along[when], c[when.start : when.stop + 1]) for when in pieces]
+    return CarriedLinearization(system, torch.cat((h, c), dim=-1), jacobians)
 
 
 def _outputs(kind: str, w: Weights, rows: torch.Tensor) -> torch.Tensor:
@@ -50,19 +52,15 @@ def _outputs(kind: str, w: Weights, rows: torch.Tensor) -> torch.Tensor:
     return outputs.movedim(1, 0)
 
 
-def _with_memory(cell: LSTM, w: Weights, h: torch.Tensor, rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return what goes into the gates (time, sequence, 4 H) and the memories (time + 1, sequence, H)."""
-    T, S, H = h[1:].shape
-    a, c = h.new_empty(T, S, 4 * H), torch.zeros_like(h)
-    together = max(_NUMBERS_TOGETHER // (4 * S * H), 1)
-    for first in range(0, T, together):
-        when = slice(first, min(first + together, T))
-        driven = drive(rows[when], w)
-        a[when] = recurrence(h[when], w) if driven is None else recurrence(h[when], w).add_(driven)
-        i, f, g, _ = cell.gates(a[when])
-        for step, (kept, written) in enumerate(zip(f.unbind(), (i * g).unbind(), strict=True), first):
-            torch.addcmul(written, kept, c[step], out=c[step + 1])
-    return a, c
+def _with_memory(cell: LSTM, w: Weights, h: torch.Tensor, rows: torch.Tensor, c: torch.Tensor) -> Operator:
+    """Write the memories after steps from outputs ``h`` into ``c[1:]``; return the Jacobians of these steps."""
+    a, driven = recurrence(h, w), drive(rows, w)
+    if driven is not None:
+        a += driven
+    i, f, g, _ = gates = cell.gates(a)
+    for step, (kept, written) in enumerate(zip(f.unbind(), (i * g).unbind(), strict=True)):
+        torch.addcmul(written, kept, c[step], out=c[step + 1])
+    return cell.state_jacobian(w, (a, *gates, c[:-1], c[1:]))
 
 
 class CarriedLinearization:
@@ -74,37 +72,33 @@ class CarriedLinearization:
         What runs.
     states : torch.Tensor (time + 1, sequence, n)
         Its states.
-    jacobians : callable
-        ``jacobians(when)``, those of a slice of the steps as one operator (time, sequence, n, n).
+    jacobians : list of Operator (time, sequence, n, n)
+        Those of all its steps, in pieces.
     """
 
-    def __init__(self, system: Map, states: torch.Tensor, jacobians: Callable[[slice], Any]) -> None:
-        self.system, self.states, self._jacobians = system, states, jacobians
-        J = jacobians(slice(0, 1))
-        self._matrices = padded(np.stack([term.matrix.numpy() for term in _terms(J)]))
+    def __init__(self, system: Map, states: torch.Tensor, jacobians: list[Any]) -> None:
+        self.system, self.states = system, states
+        self._kernel: Any = carry_memory if isinstance(jacobians[0], GatedCell) else carry_sum
+        self._matrices = padded(np.stack([term.matrix.numpy() for term in _terms(jacobians[0])]))
+        self._pieces = [_slopes(J) for J in jacobians]
 
     def __call__(self, t: float, x: torch.Tensor, u: torch.Tensor, p: Any) -> tuple[torch.Tensor, Operator]:
         """Return the state after the step at ``t`` and the Jacobian of that step."""
-        return self._after(round(t / self.system.dt), x), self.system.linearize(t, x, u, p)[1]
+        number = round(t / self.system.dt)
+        return self._after(number, x), CarriedJacobian(self, number, x, u)
 
     def carry(self, first: int, last: int, x: torch.Tensor, V: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the state after the steps from ``first`` up to ``last``, and what these make of frames (..., n, k)."""
-        J = self._jacobians(slice(first, last))
-        lefts = tuple(_whole(term.left) for term in _terms(J))
-        if isinstance(J, GatedCell):
-            kernel: Any = carry_memory
-            memory: Any = J.forget  # which a state has
-            slopes: tuple[Any, ...] = lefts[:-1], lefts[-1], _whole(J.s), _whole(memory)
-        else:
-            kernel, slopes = carry_sum, (lefts, lefts[0][:0] if J.diagonal is None else _whole(J.diagonal))
-        (_, S, H), k = lefts[0].shape, V.shape[-1]
-        frames = np.zeros((S, k, V.shape[-2] // H, self._matrices.shape[-1]), lefts[0].dtype)
-        frames[..., :H] = V.mT.reshape(S, k, -1, H).numpy()
+        S, H, k = self.states.shape[1], self._matrices.shape[1], V.shape[-1]
+        frames = np.zeros((S, k, V.shape[-2] // H, self._matrices.shape[-1]), self._matrices.dtype)
+        frames[..., :H] = V.mT.reshape(-1, k, frames.shape[2], H).numpy()
+        slopes = list(self._between(first, last))
         workers = min(torch.get_num_threads(), S) if S * k * H**2 >= _WORTH_A_THREAD else 1
         edges = np.linspace(0, S, workers + 1).astype(int)
 
         def part(begin: int, end: int) -> None:
-            kernel(self._matrices, *slopes, begin, end, frames)
+            for lefts, *others in slopes:
+                self._kernel(self._matrices, lefts, *others, begin, end, frames)
 
         if workers == 1:
             part(0, S)
@@ -112,16 +106,61 @@ class CarriedLinearization:
             with ThreadPoolExecutor(workers) as pool:
                 list(pool.map(part, edges[:-1].tolist(), edges[1:].tolist()))
         product = torch.from_numpy(frames[..., :H].reshape(S, k, -1)).mT
-        return self._after(last - 1, x), product.reshape(V.shape)
+        return self._after(last - 1, x), product.reshape(*x.shape, k)
+
+    def _between(self, first: int, last: int) -> Iterator[tuple[Any, ...]]:
+        """Yield the slopes of the steps from ``first`` up to ``last``."""
+        for lefts, *others in self._pieces:
+            count = len(lefts[0])
+            when = slice(max(first, 0), max(min(last, count), 0))
+            if when.start < when.stop:
+                yield tuple(left[when] for left in lefts), *(other[when] for other in others)
+            first, last = first - count, last - count
 
     def _after(self, number: int, x: torch.Tensor) -> torch.Tensor:
         return self.states[number + 1].reshape(x.shape)
+
+
+class KnownJacobian(Operator):
+    """The Jacobian of a step of a run that is known."""
+
+    def __init__(self, run: Any, number: int, x: torch.Tensor, u: torch.Tensor) -> None:
+        self.run, self.number, self.x, self.u = run, number, x, u
+        self.shape = (*x.shape, x.shape[-1])
+
+    @property
+    def prototype(self) -> torch.Tensor:
+        """The state."""
+        return self.x
+
+    def transpose(self) -> Operator:
+        """Return the transpose, made anew."""
+        system = self.run.system
+        J: Operator = system.linearize(self.number * system.dt, self.x, self.u, system.params)[1]
+        return J.transpose()
+
+
+class CarriedJacobian(KnownJacobian):
+    """The same, multiplying in compiled code."""
+
+    def __matmul__(self, V: Any) -> torch.Tensor:
+        product: torch.Tensor = self.run.carry(self.number, self.number + 1, self.x, V)[1]
+        return product
 
 
 def _terms(J: Any) -> list[Any]:
     """Return the terms of all gates; those of a memory first."""
     sums: list[Any] = [J.M, J.E] if isinstance(J, GatedCell) else [J]
     return [term for one in sums for term in one.terms]
+
+
+def _slopes(J: Any) -> tuple[Any, ...]:
+    """Return the slopes (time, sequence, n) that a kernel takes beside the matrices."""
+    lefts = tuple(_whole(term.left) for term in _terms(J))
+    if isinstance(J, GatedCell):
+        memory: Any = J.forget  # which a state has
+        return lefts[:-1], lefts[-1], _whole(J.s), _whole(memory)
+    return lefts, lefts[0][:0] if J.diagonal is None else _whole(J.diagonal)
 
 
 def _whole(slopes: torch.Tensor) -> np.ndarray:

@@ -19,8 +19,10 @@ from torch import nn
 from dynet._labels import dynet_version
 from dynet._validate import Faults, shown
 from dynet.errors import InputError
+from dynet.lyapunov.convergence import SEQUENCES_FOR_SCATTER
+from dynet.lyapunov.problem import Problem
+from dynet.lyapunov.run import Run, blas_threads, block_size
 from dynet.lyapunov.setup import make_problem
-from dynet.lyapunov.spectrum import lyapunov_spectrum
 from dynet.systems.map import Map
 from dynet.torch.adapter import from_module
 from dynet.torch.copies import checked_dtype, evaluation_mode, first_line
@@ -31,7 +33,7 @@ from dynet.torch.rows import empty_row, gradient_norms, number, spectrum_row
 __all__ = ["LyapunovMonitor"]
 
 #: Steps between factorisations; the spectrum shortens them itself where the frame would be lost to rounding.
-_LONGEST_INTERVAL, _FEWEST_BLOCKS = 10, 10
+_LONGEST_INTERVAL, _FEWEST_BLOCKS = 15, 10
 
 
 class LyapunovMonitor:
@@ -137,20 +139,12 @@ class LyapunovMonitor:
             self._n_steps = T - n_transient
             assert system.like is not None
             self._n_exponents = min(int(n_exponents), int(system.like.shape[-1]))
-            self._interval = max(1, min(_LONGEST_INTERVAL, self._n_steps // _FEWEST_BLOCKS))
-            problem = make_problem(
-                system,
-                None,
-                self._n_steps,
-                params=None,
-                initial_frame=None,
-                rng=None,
-                tolerance=None,
-                checkpoint=None,
-                time_chunks=1,
-                check=True,
-                **self._settings(rows),
-            )
+            self._interval = 1
+            problem = self._problem(system, rows, check=True)
+        # errors that come from the scatter of sequences need no blocks
+        alone = problem.independent and len(problem.x0) >= SEQUENCES_FOR_SCATTER
+        fewest = 1 if alone else _FEWEST_BLOCKS
+        self._interval = max(1, min(_LONGEST_INTERVAL, self._n_steps // fewest))
         header = {
             "method": "growth of a tangent frame, QR",
             "system": getattr(system.step, "description", type(model).__name__),
@@ -235,14 +229,24 @@ class LyapunovMonitor:
                 raise
             faults.append(_told(what, error))
 
-    def _settings(self, rows: Any) -> dict[str, Any]:
-        return {
-            "inputs": rows,
-            "n_exponents": self._n_exponents,
-            "n_transient": self._n_transient,
-            "qr_interval": self._interval,
-            "frame": "qr",
-        }
+    def _problem(self, system: Map, rows: Any, *, check: bool) -> Problem:
+        return make_problem(
+            system,
+            None,
+            self._n_steps,
+            inputs=rows,
+            params=None,
+            n_exponents=self._n_exponents,
+            n_transient=self._n_transient,
+            qr_interval=self._interval,
+            frame="qr",
+            initial_frame=None,
+            rng=None,
+            tolerance=None,
+            checkpoint=None,
+            time_chunks=1,
+            check=check,
+        )
 
     def _driven(self) -> tuple[Map, Any]:
         """Return the model as a system and the rows that drive it, encoded as the model encodes them now."""
@@ -257,9 +261,11 @@ class LyapunovMonitor:
     def _measured(self) -> dict[str, Any]:
         with self._undisturbed():
             system, rows = self._driven()
-            system = recorded(system, torch.as_tensor(rows))
-            spectrum = lyapunov_spectrum(system, None, self._n_steps, check=False, **self._settings(rows))
-        return spectrum_row(spectrum)
+            problem = self._problem(recorded(system, torch.as_tensor(rows)), rows, check=False)
+            run = Run(problem, self._n_transient, None, progress=False)
+            with blas_threads(problem):
+                run.finish(self._n_steps, block_size(self._n_steps, self._interval))
+        return spectrum_row(run.blocks(), run.durations(), independent=problem.independent, dt=system.dt)
 
     @contextmanager
     def _undisturbed(self) -> Iterator[None]:

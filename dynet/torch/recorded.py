@@ -12,7 +12,7 @@ from dynet.systems.layer_operators import GatedCell
 from dynet.systems.map import Map
 from dynet.systems.operators import Operator, ScaledSum
 from dynet.systems.recurrent import RecurrentStep
-from dynet.torch.carried import carried
+from dynet.torch.carried import KnownJacobian, carried
 
 __all__ = ["recorded"]
 
@@ -89,23 +89,14 @@ class RecordedLinearization:
         return self.states[number + 1].reshape(x.shape), RecordedJacobian(self, number, x, u)
 
 
-class RecordedJacobian(Operator):
+class RecordedJacobian(KnownJacobian):
     """The Jacobians of all sequences at one time, which share one product with the weights.
 
     Frames are (sequence, n, k) with the columns of each contiguous, as QR leaves them.
     """
 
-    def __init__(self, record: RecordedLinearization, number: int, x: torch.Tensor, u: torch.Tensor) -> None:
-        self.record, self.number, self.x, self.u = record, number, x, u
-        self.shape = (*x.shape, x.shape[-1])
-
-    @property
-    def prototype(self) -> torch.Tensor:
-        """The state."""
-        return self.x
-
     def __matmul__(self, V: Any) -> torch.Tensor:
-        record, number, H = self.record, self.number, self.record.weights.shape[0]
+        record, number, H = self.run, self.number, self.run.weights.shape[0]
         rows = (V[None] if V.ndim == 2 else V).mT
         S, k = record.slopes.shape[1], rows.shape[1]
         rows = rows.expand(S, k, -1)
@@ -124,9 +115,3 @@ class RecordedJacobian(Operator):
                 first += gate
             product = (first if record.diagonal is None else first.addcmul_(record.diagonal[number], rows)).mT
         return product[0] if self.x.ndim == 1 else product
-
-    def transpose(self) -> Operator:
-        """Return the transpose, made anew."""
-        system = self.record.system
-        J: Operator = system.linearize(self.number * system.dt, self.x, self.u, system.params)[1]
-        return J.transpose()

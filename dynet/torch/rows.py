@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 import torch
-import xarray as xr
 from torch import nn
 
 from dynet.errors import InputError
-from dynet.lyapunov.dimension import count_zero_exponents, error_of_sum
+from dynet.lyapunov.convergence import error_bars, interval_factor, sequence_rates
+from dynet.lyapunov.dimension import number_of_zeros
 from dynet.torch.journal import SPECTRA, SUMMARIES
 
 __all__ = ["empty_row", "gradient_norms", "number", "spectrum_row"]
@@ -25,21 +25,33 @@ def empty_row(k: int) -> dict[str, Any]:
     return {**nothing, "gradient_norm": {}, "scalars": {}, "message": ""}
 
 
-def spectrum_row(spectrum: xr.Dataset) -> dict[str, Any]:
-    """Return exponents and what follows from them, each with its error; mean and variance are over finite ones."""
-    exponents = spectrum["lyapunov_exponent"].values
-    row: dict[str, Any] = {name: spectrum[name].values.tolist() for name in SPECTRA}
-    leading = int(np.argmax(exponents))
-    row["largest"], row["largest_error"] = float(exponents[leading]), row["standard_error"][leading]
-    row["n_zero"] = float(count_zero_exponents(spectrum))
-    finite = np.isfinite(exponents)
-    if finite.any():
-        m, values = finite.sum(), np.where(finite, exponents, 0.0)
-        mean = values.sum() / m
-        deviations = np.where(finite, values - mean, 0.0)
-        row["mean"], row["variance"] = float(mean), float((deviations**2).sum() / m)
-        row["mean_error"] = error_of_sum(spectrum, finite / m)[0]
-        row["variance_error"] = error_of_sum(spectrum, 2 * deviations / m)[0]
+def spectrum_row(growth: np.ndarray, durations: np.ndarray, *, independent: bool, dt: float) -> dict[str, Any]:
+    """Return exponents and what follows from them, each with its error; mean and variance are over finite ones.
+
+    ``growth`` (sequence, block, exponent) and ``durations`` (sequence, block) are those of a run; ``independent`` says
+    whether the sequences have inputs of their own.
+    """
+    exponents = sequence_rates(growth, durations).mean(axis=0)
+    leading, finite = int(np.argmax(exponents)), np.isfinite(exponents)
+    values, m = exponents[finite], max(int(finite.sum()), 1)
+    deviations = values - values.sum() / m
+    # to first order the variance changes as this sum of growths does
+    sums = growth[..., finite] @ np.stack((np.full(values.size, 1 / m), 2 * deviations / m), axis=-1)
+    columns = np.concatenate((growth, sums), axis=-1)
+    errors, degrees = error_bars(columns, durations, independent=independent)
+    k = len(exponents)
+    widths = interval_factor(0.95, degrees[:k]) * errors[:k]
+    row: dict[str, Any] = {
+        "lyapunov_exponent": exponents.tolist(),
+        "standard_error": errors[:k].tolist(),
+        "degrees_of_freedom": degrees[:k].tolist(),
+        "largest": float(exponents[leading]),
+        "largest_error": float(errors[leading]),
+        "n_zero": float(number_of_zeros(exponents, widths, dt=dt)),
+    }
+    if values.size:
+        row["mean"], row["variance"] = float(values.sum() / m), float((deviations**2).sum() / m)
+        row["mean_error"], row["variance_error"] = errors[k:].tolist()
     return row
 
 

@@ -287,7 +287,7 @@ class TestItNeverStopsATraining:
         def interrupted(*arguments, **settings):
             raise KeyboardInterrupt
 
-        monkeypatch.setattr("dynet.torch.monitor.lyapunov_spectrum", interrupted)
+        monkeypatch.setattr("dynet.torch.monitor.make_problem", interrupted)
         with pytest.raises(KeyboardInterrupt):
             monitor.step(0)
         assert all(part.training for part in model.modules())
