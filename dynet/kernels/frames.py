@@ -15,6 +15,10 @@ from dynet.kernels.namespace import as_array, is_numpy, namespace, on_host
 def make_frame(name: str, V: Any) -> Frame:
     """Return a frame that starts as the orthonormal ``V`` (..., n, k) and lives where ``V`` does."""
     if name == "qr":
+        if on_host(V) and "float32" in str(V.dtype):
+            from dynet.kernels.gram import GramFrame
+
+            return GramFrame(V)
         tall = is_numpy(V) and suits(V.shape, V.dtype)
         return CholeskyFrame(V) if tall else HouseholderFrame(V)
     if on_host(V):

@@ -87,13 +87,18 @@ def _product(A, B, part, out):  # type: ignore[no-untyped-def]
 @njit(error_model="numpy", nogil=True, fastmath=_CONTRACT, cache=CACHE)
 def _sum_of_gates(matrices, lefts, step, s, out):  # type: ignore[no-untyped-def]
     """Write ``sum_g diag(left_g) W_g`` of one step of a sequence."""
-    H = uint64(lefts[0].shape[2])
-    zero = uint64(0)
+    H, zero, n_gates = uint64(lefts[0].shape[2]), uint64(0), len(lefts)
+    left = lefts[0][step, s]
+    if n_gates == 3:  # those of most cells: read and written once
+        second, third = lefts[n_gates - 2][step, s], lefts[n_gates - 1][step, s]
+        for c in range(uint64(out.shape[0])):
+            for i in range(zero, H):
+                out[c, i] = left[i] * matrices[0, c, i] + second[i] * matrices[1, c, i] + third[i] * matrices[2, c, i]
+        return
     for c in range(uint64(out.shape[0])):
-        left = lefts[0][step, s]
         for i in range(zero, H):
             out[c, i] = left[i] * matrices[0, c, i]
-        for g in range(1, len(lefts)):
+        for g in range(1, n_gates):
             other = lefts[g][step, s]
             for i in range(zero, H):
                 out[c, i] += other[i] * matrices[g, c, i]
@@ -107,7 +112,7 @@ def carry_sum(matrices, lefts, diagonal, begin, end, frames):  # type: ignore[no
     steps where there is none; ``frames`` (sequence, column, 1, padded row), of which those from ``begin`` up to
     ``end`` are taken.
     """
-    A, product = np.zeros_like(matrices[0]), np.empty_like(frames[0])
+    A, product = np.zeros_like(matrices[0]), np.zeros_like(frames[0])
     n, zero = uint64(lefts[0].shape[2]), uint64(0)
     for s in range(begin, end):
         for step in range(len(lefts[0])):
@@ -128,7 +133,7 @@ def carry_memory(matrices, lefts, direct, output, forget, begin, end, frames):  
     All but the last of the ``matrices`` make M; ``output`` is s, ``forget`` f; ``frames`` (sequence, column, 2, padded
     row) hold (h, c).
     """
-    A, product = np.zeros_like(matrices[0]), np.empty_like(frames[0])
+    A, product = np.zeros_like(matrices[0]), np.zeros_like(frames[0])
     H, zero = uint64(direct.shape[2]), uint64(0)
     for s in range(begin, end):
         frame = frames[s]

@@ -93,18 +93,18 @@ class CarriedLinearization:
         frames = np.zeros((S, k, V.shape[-2] // H, self._matrices.shape[-1]), self._matrices.dtype)
         frames[..., :H] = V.mT.reshape(-1, k, frames.shape[2], H).numpy()
         slopes = list(self._between(first, last))
-        workers = min(torch.get_num_threads(), S) if S * k * H**2 >= _WORTH_A_THREAD else 1
-        edges = np.linspace(0, S, workers + 1).astype(int)
 
         def part(begin: int, end: int) -> None:
             for lefts, *others in slopes:
                 self._kernel(self._matrices, lefts, *others, begin, end, frames)
 
+        workers = min(torch.get_num_threads(), S) if S * k * H**2 >= _WORTH_A_THREAD else 1
         if workers == 1:
             part(0, S)
         else:
+            edges = np.linspace(0, S, workers + 1).astype(int).tolist()
             with ThreadPoolExecutor(workers) as pool:
-                list(pool.map(part, edges[:-1].tolist(), edges[1:].tolist()))
+                list(pool.map(part, edges[:-1], edges[1:]))
         product = torch.from_numpy(frames[..., :H].reshape(S, k, -1)).mT
         return self._after(last - 1, x), product.reshape(*x.shape, k)
 

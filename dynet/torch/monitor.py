@@ -33,7 +33,7 @@ from dynet.torch.rows import empty_row, gradient_norms, number, spectrum_row
 __all__ = ["LyapunovMonitor"]
 
 #: Steps between factorisations; the spectrum shortens them itself where the frame would be lost to rounding.
-_LONGEST_INTERVAL, _FEWEST_BLOCKS = 15, 10
+_LONGEST_INTERVAL, _FEWEST_BLOCKS = 10, 10
 
 
 class LyapunovMonitor:
@@ -141,10 +141,10 @@ class LyapunovMonitor:
             self._n_exponents = min(int(n_exponents), int(system.like.shape[-1]))
             self._interval = 1
             problem = self._problem(system, rows, check=True)
-        # errors that come from the scatter of sequences need no blocks
-        alone = problem.independent and len(problem.x0) >= SEQUENCES_FOR_SCATTER
-        fewest = 1 if alone else _FEWEST_BLOCKS
-        self._interval = max(1, min(_LONGEST_INTERVAL, self._n_steps // fewest))
+        # the scatter of sequences needs no blocks; a long one is run again as a whole where the frame was nearly lost
+        scattered = problem.independent and len(problem.x0) >= SEQUENCES_FOR_SCATTER
+        self._interval = max(1, min(_LONGEST_INTERVAL, self._n_steps // (1 if scattered else _FEWEST_BLOCKS)))
+        self._block = 3 * self._interval if scattered else block_size(self._n_steps, self._interval)
         header = {
             "method": "growth of a tangent frame, QR",
             "system": getattr(system.step, "description", type(model).__name__),
@@ -264,7 +264,7 @@ class LyapunovMonitor:
             problem = self._problem(recorded(system, torch.as_tensor(rows)), rows, check=False)
             run = Run(problem, self._n_transient, None, progress=False)
             with blas_threads(problem):
-                run.finish(self._n_steps, block_size(self._n_steps, self._interval))
+                run.finish(self._n_steps, self._block)
         return spectrum_row(run.blocks(), run.durations(), independent=problem.independent, dt=system.dt)
 
     @contextmanager
