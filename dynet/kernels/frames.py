@@ -8,6 +8,8 @@ import numpy as np
 
 from dynet.kernels.cholesky import CholeskyFrame, suits
 from dynet.kernels.frame import EliminatedFrame, Frame
+from dynet.kernels.gram import GramFrame
+from dynet.kernels.gram import suits as suits_single
 from dynet.kernels.householder import HouseholderFrame
 from dynet.kernels.namespace import as_array, is_numpy, namespace, on_host
 
@@ -15,12 +17,8 @@ from dynet.kernels.namespace import as_array, is_numpy, namespace, on_host
 def make_frame(name: str, V: Any) -> Frame:
     """Return a frame that starts as the orthonormal ``V`` (..., n, k) and lives where ``V`` does."""
     if name == "qr":
-        if on_host(V) and "float32" in str(V.dtype):
-            from dynet.kernels.gram import GramFrame
-
-            return GramFrame(V)
         tall = is_numpy(V) and suits(V.shape, V.dtype)
-        return CholeskyFrame(V) if tall else HouseholderFrame(V)
+        return CholeskyFrame(V) if tall else GramFrame(V) if suits_single(V) else HouseholderFrame(V)
     if on_host(V):
         from dynet.kernels.lu_frame import LUFrame
 

@@ -6,19 +6,29 @@ itself is uncertain. Where a column may be lost, Householder's reflections take 
 
 from __future__ import annotations
 
+import math
+from typing import Any
+
 import numpy as np
 from numba import njit
 
 from dynet.kernels.caching import CACHE
 from dynet.kernels.householder import HouseholderFrame
-from dynet.kernels.namespace import placed, to_numpy
+from dynet.kernels.namespace import on_host, placed, to_numpy
 
-#: Below this ratio of its diagonal the factor is not used.
+#: Where a pivot is a smaller part of the longest column the factor is not used.
 _SAFE = 1e-4
+#: Frames of this many numbers and few columns are factored so.
+_LARGE, _FEW = 2**12, 32
+
+
+def suits(V: Any) -> bool:
+    """Return whether frames ``V`` (..., n, k) are worth it: in float32, in the memory of the host, of few columns."""
+    return on_host(V) and str(V.dtype).endswith("float32") and V.shape[-1] <= _FEW and math.prod(V.shape) >= _LARGE
 
 
 class GramFrame(HouseholderFrame):
-    """An orthonormal frame in float32, in the memory of the host.
+    """An orthonormal frame in float32.
 
     References
     ----------
@@ -43,17 +53,21 @@ def _orthonormalise(columns, pivots):  # type: ignore[no-untyped-def]
     R = np.empty((S, k, k))
     for s in range(S):
         frame, upper = columns[s], R[s]
+        longest = 0.0
         for j in range(k):
             for i in range(j + 1):
                 total = 0.0
                 for m in range(n):
                     total += np.float64(frame[i, m]) * np.float64(frame[j, m])
+                if i == j:
+                    longest = max(longest, total)
                 for m in range(i):
                     total -= upper[m, i] * upper[m, j]
                 upper[i, j] = np.sqrt(total) if i == j else total / upper[i, i]
             pivots[s, j] = upper[j, j]
-        if not pivots[s].min() > _SAFE * pivots[s].max():  # or not a number
-            return False
+        for j in range(k):
+            if not upper[j, j] > _SAFE * np.sqrt(longest):  # or it is not a number
+                return False
     for s in range(S):
         frame = columns[s]
         for j in range(k):

@@ -52,7 +52,8 @@ def fisher_bound(
     Parameters
     ----------
     system : Map
-        From `from_module`, `from_cell` or `from_state_dict`, or any other map whose parameters are tensors.
+        From `from_module`, `from_cell` or `from_state_dict`, or any other map whose parameters are tensors. All of them
+        count, frozen (``requires_grad=False``) or not: the information is that of the model, not of its training.
     x0 : array (n,) or (sequence, n), or None
         Start of each sequence; None means zeros.
     n_steps : int

@@ -94,6 +94,14 @@ def test_more_isometric_networks_have_smaller_bounds():
     assert bounds == sorted(bounds)
 
 
+def test_frozen_parameters_count_as_well():
+    rnn = nn.RNN(1, 3).double()
+    free = fisher_bound(from_module(rnn), None, 4, inputs=torch.ones(4, 1))
+    frozen = fisher_bound(from_module(rnn.requires_grad_(False)), None, 4, inputs=torch.ones(4, 1))
+    assert float(free.log_largest_eigenvalue) > -10
+    assert free.equals(frozen)
+
+
 @pytest.mark.parametrize(
     ("call", "word"),
     [
