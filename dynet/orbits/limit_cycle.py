@@ -145,8 +145,8 @@ def _settled(field: Field, start: np.ndarray, progress: bool) -> xr.Dataset:
     best = None if failure is None or failure.result is None else failure.result
     raise ConvergenceError(
         f"no limit cycle found: after {last.time:.4g} {field.system.time_unit} the trajectory from x0 neither repeats "
-        f"itself (closest return {last.miss:.2g} of its size) nor stands still: it may be quasi-periodic or chaotic, or "
-        "settle very slowly; give a later state as x0, or a period_guess",
+        f"itself (closest return {last.miss:.2g} of its size) nor stands still: it may be quasi-periodic or chaotic, "
+        "or settle very slowly; give a later state as x0, or a period_guess",
         residual=np.nan if best is None else best.residual,
         result=_as_dataset(field, last.x) if best is None else _known_points(field, best),
     )
