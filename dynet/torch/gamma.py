@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
-from torch.nn.functional import softplus
+from torch.nn.functional import leaky_relu, softplus
 
 __all__ = ["Gamma"]
 
@@ -21,7 +21,8 @@ class Gamma(torch.autograd.Function):
         """Return gamma(x; n, s), broadcast."""
         z = n * x
         # softplus(z) = z to rounding from 50 on; torch's own threshold is meant for float32
-        return torch.lerp(softplus(z, threshold=50.0) / n, torch.sigmoid(z), s)
+        soft = softplus(z, threshold=50.0).div_(n)
+        return torch.lerp(soft, z.sigmoid_(), s)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:
@@ -33,18 +34,18 @@ class Gamma(torch.autograd.Function):
     def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         """Return the gradients with respect to those arguments that need one."""
         x, n, s = arguments = ctx.saved_tensors
-        slopes = _slopes(x, n, s, ctx.needs_input_grad)
-        return tuple(
-            None if slope is None else (gradients[0] * slope).sum_to_size(argument.shape)
-            for slope, argument in zip(slopes, arguments, strict=True)
-        )
+        found: dict[int, torch.Tensor] = {}
+        for i, slope in _slopes(x, n, s, ctx.needs_input_grad):
+            found[i] = (gradients[0] * slope).sum_to_size(arguments[i].shape)
+            del slope
+        return tuple(map(found.get, range(3)))
 
     @staticmethod
     def jvp(ctx: Any, *tangents: torch.Tensor | None) -> torch.Tensor:
         """Return the derivative along tangents of the arguments."""
         x, n, s = ctx.saved_tensors
         slopes = _slopes(x, n, s, [v is not None for v in tangents])
-        terms = [slope * v for slope, v in zip(slopes, tangents, strict=True) if slope is not None and v is not None]
+        terms = [slope * tangents[i] for i, slope in slopes]
         total = terms[0]
         for term in terms[1:]:
             total = total + term
@@ -53,22 +54,28 @@ class Gamma(torch.autograd.Function):
 
 def _slopes(
     x: torch.Tensor, n: torch.Tensor, s: torch.Tensor, wanted: Sequence[bool]
-) -> tuple[torch.Tensor | None, torch.Tensor | None, torch.Tensor | None]:
-    """Return the derivatives with respect to x, n and s, those that are wanted, without cancellation."""
+) -> Iterator[tuple[int, torch.Tensor]]:
+    """Yield the derivatives with respect to x (0), n (1) and s (2), those that are wanted, without cancellation.
+
+    One after the other, few arrays alive at a time: passes over a batch cost what they take out of the cache. Nothing
+    is written over that autograd keeps for higher derivatives.
+    """
     z = n * x
-    p, q = torch.sigmoid(z), torch.sigmoid(-z)
+    # -|z|; at 0 all that follows has the derivatives of one side, where those of abs would make higher ones wrong
+    t = leaky_relu(z, -1.0).neg_()
+    p, smaller = torch.sigmoid(z), torch.sigmoid(t)
+    product = torch.addcmul(smaller, smaller, smaller, value=-1)
     rest = 1 - s
-    product = p * q
-    by_x = torch.addcmul(rest * p, s * n, product) if wanted[0] else None
-    if not (wanted[1] or wanted[2]):
-        return by_x, None, None
-    distance, smaller = z.abs(), torch.minimum(p, q)
-    below = torch.log1p(-smaller)  # the larger of z and 0, less softplus(z)
-    by_n = by_s = None
-    if wanted[1]:
-        missing = torch.addcmul(below, distance, smaller, value=-1)
-        by_n = torch.addcmul(missing * (rest / n**2), x * product, s)
-    if wanted[2]:
-        # (z + |z|) / 2, whose derivative at 0 is right too, unlike that of relu
-        by_s = torch.addcmul(p, torch.add(below, z + distance, alpha=-0.5), 1 / n)
-    return by_x, by_n, by_s
+    if wanted[1] or wanted[2]:
+        below = torch.log1p(-smaller)  # the larger of z and 0, less softplus(z)
+        if wanted[2]:
+            minus_soft = (t - z).mul_(0.5).add_(below)
+            yield 2, torch.addcmul(p, minus_soft, 1 / n)
+            del minus_soft
+        if wanted[1]:
+            by_n = torch.addcmul(below, t, smaller) * (rest / n**2)
+            del below, smaller, t, z
+            yield 1, by_n.addcmul_(x * product, s)
+            del by_n
+    if wanted[0]:
+        yield 0, (rest * p).addcmul_(s * n, product)

@@ -1,5 +1,8 @@
 """GammaRNN: its equation, its gradients, and the map that it becomes."""
 
+import itertools
+
+import mpmath
 import numpy as np
 import pytest
 import torch
@@ -75,6 +78,36 @@ def test_activation_has_all_kinds_of_derivatives(shared):
     assert torch.autograd.gradgradcheck(Gamma.apply, (x, n, s))
     J = torch.func.jacfwd(lambda x: Gamma.apply(x, n, s).sum(0))(x)
     torch.testing.assert_close(J, torch.func.jacrev(lambda x: Gamma.apply(x, n, s).sum(0))(x))
+
+
+@pytest.mark.parametrize("x", [0.0, -0.7])
+@pytest.mark.parametrize(("n", "s"), [(2.5, 0.3), (1.0, 1.0)])
+def test_third_derivatives_hold_at_the_bend_too(x, n, s):
+    with mpmath.workdps(40):
+        for order in itertools.combinations_with_replacement(range(3), 3):
+            values = [torch.tensor(v, dtype=torch.float64, requires_grad=True) for v in (x, n, s)]
+            found = Gamma.apply(*values)
+            for i in order:
+                (found,) = torch.autograd.grad(found, values[i], create_graph=True, materialize_grads=True)
+            true = mpmath.diff(_gamma, (x, n, s), tuple(map(order.count, range(3))))
+            assert found.item() == pytest.approx(float(true), abs=1e-12), order
+
+
+def _gamma(x, n, s):
+    return (1 - s) * mpmath.log(1 + mpmath.exp(n * x)) / n + s / (1 + mpmath.exp(-n * x))
+
+
+@pytest.mark.parametrize("batched", range(3))
+def test_one_argument_can_have_a_batch_of_its_own(batched):
+    torch.manual_seed(0)
+    values = [v.double() for v in (torch.randn(3, 4), torch.rand(4) + 1, torch.rand(4))]
+    values[batched] = torch.stack([values[batched] * k for k in (1.0, 0.5)])
+    one = torch.func.grad(lambda *v: Gamma.apply(*v).square().sum(), argnums=(0, 1, 2))
+    together = torch.func.vmap(one, tuple(0 if i == batched else None for i in range(3)))(*values)
+    for k in range(2):
+        each = one(*(v[k] if i == batched else v for i, v in enumerate(values)))
+        for found, true in zip(together, each, strict=True):
+            torch.testing.assert_close(found[k], true)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
