@@ -75,7 +75,7 @@ def _slopes(
         if wanted[1]:
             by_n = torch.addcmul(below, t, smaller) * (rest / n**2)
             del below, smaller, t, z
-            yield 1, by_n.addcmul_(x * product, s)
+            yield 1, torch.addcmul(by_n, x * product, s)
             del by_n
     if wanted[0]:
-        yield 0, (rest * p).addcmul_(s * n, product)
+        yield 0, torch.addcmul(rest * p, s * n, product)
