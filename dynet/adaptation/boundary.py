@@ -8,7 +8,7 @@ import xarray as xr
 from dynet._labels import dataset
 from dynet._validate import Faults, is_number
 from dynet.adaptation.stability import boundary_saturation, named_arguments, positive_deviations
-from dynet.systems.gamma import check_gamma, gamma_activation
+from dynet.systems.gamma import check_gamma, gamma_activation, plain
 from dynet.typing import ArrayLike
 
 __all__ = ["boundary_distance"]
@@ -81,7 +81,7 @@ def boundary_distance(
     check_gamma(n, s, s_outside="warn")
     faults = Faults()
     positive_deviations(faults, sigma)
-    faults.real_array("xi", xi, finite=True)
+    faults.real_array("xi", plain(xi), finite=True)
     if not (is_number(margin) and -np.inf < margin < 1):
         faults.add("margin", margin, "give a number below 1, such as 0.013")
     faults.raise_if_any()
@@ -138,7 +138,8 @@ def _nearest(n: np.ndarray, s: np.ndarray, xi: np.ndarray, sigma: np.ndarray, ma
     candidates = np.sort(candidates, axis=1)
     for _ in range(_ROUNDS):
         on_curve = boundary_saturation(candidates, xi, sigma, margin=margin)
-        squares = np.where(np.isnan(on_curve), np.inf, (candidates - n) ** 2 + (on_curve - s) ** 2)
+        with np.errstate(over="ignore"):
+            squares = np.where(np.isnan(on_curve), np.inf, (candidates - n) ** 2 + (on_curve - s) ** 2)
         best = squares.argmin(axis=1)[:, None]
         ends = [
             np.take_along_axis(candidates, np.clip(best + side, 0, candidates.shape[1] - 1), axis=1) for side in (-1, 1)

@@ -10,7 +10,7 @@ import xarray as xr
 from dynet._labels import dataset
 from dynet._validate import Faults, is_number
 from dynet.errors import InputError
-from dynet.systems.gamma import check_gamma, gamma_activation, gamma_parts, gamma_value
+from dynet.systems.gamma import check_gamma, gamma_activation, gamma_parts, gamma_value, plain
 from dynet.typing import ArrayLike
 
 __all__ = ["noise_gain", "stability_boundary"]
@@ -87,7 +87,7 @@ def noise_gain(n: ArrayLike, s: ArrayLike, *, mu: ArrayLike = 0.0, sigma: ArrayL
     check_gamma(n, s, s_outside="warn")
     faults = Faults()
     positive_deviations(faults, sigma)
-    faults.real_array("mu", mu, finite=True)
+    faults.real_array("mu", plain(mu), finite=True)
     faults.raise_if_any()
     named = named_arguments("n, s, mu and sigma", n, s, mu, sigma)
     gains, saturations, means, widths = (part.values for part in named)
@@ -120,11 +120,11 @@ def noise_gain(n: ArrayLike, s: ArrayLike, *, mu: ArrayLike = 0.0, sigma: ArrayL
 
 def named_arguments(names: str, *arguments: Any) -> tuple[xr.DataArray, ...]:
     """Return the arguments as DataArrays of one shape; axes without names are called from the last one on."""
-    values = list(arguments)
-    plain = [i for i, value in enumerate(values) if not isinstance(value, xr.DataArray)]
+    values = [plain(value) for value in arguments]
+    unnamed = [i for i, value in enumerate(values) if not isinstance(value, xr.DataArray)]
     try:
-        same = np.broadcast_arrays(*(np.asarray(values[i], dtype=np.float64) for i in plain))
-        for i, value in zip(plain, same, strict=True):
+        same = np.broadcast_arrays(*(np.asarray(values[i], dtype=np.float64) for i in unnamed))
+        for i, value in zip(unnamed, same, strict=True):
             dims = ("row", "unit")[2 - value.ndim :] if value.ndim <= 2 else None
             values[i] = xr.DataArray(value, dims=dims)
         return xr.broadcast(*xr.align(*(value.astype(np.float64) for value in values), join="exact"))
@@ -216,11 +216,11 @@ def stability_boundary(n: ArrayLike, *, xi: ArrayLike, sigma: ArrayLike = 1.0, m
     check_gamma(n, 0.0, s_outside="error")
     faults = Faults()
     positive_deviations(faults, sigma)
-    faults.real_array("xi", xi, finite=True)
+    faults.real_array("xi", plain(xi), finite=True)
     if not (is_number(margin) and -np.inf < margin < 1):
         faults.add("margin", margin, "give a number below 1, such as 0.013")
     faults.raise_if_any()
-    result = xr.apply_ufunc(boundary_saturation, n, xi, sigma, kwargs={"margin": float(margin)})
+    result = xr.apply_ufunc(boundary_saturation, *map(plain, (n, xi, sigma)), kwargs={"margin": float(margin)})
     if isinstance(result, xr.DataArray):
         result = result.rename(None).assign_attrs(long_name="saturation at the boundary", units="1")
     return result
@@ -239,6 +239,6 @@ def boundary_saturation(n: Any, xi: Any, sigma: Any, *, margin: float) -> Any:
 
 def positive_deviations(faults: Faults, sigma: Any) -> None:
     """Check standard deviations."""
-    deviations = faults.real_array("sigma", sigma, finite=True)
+    deviations = faults.real_array("sigma", plain(sigma), finite=True)
     if not (deviations > 0).all():
         faults.add("sigma", float(deviations[~(deviations > 0)][0]), "give positive standard deviations")

@@ -25,6 +25,8 @@ REFERENCES = "Geadah et al. (2024) doi:10.1371/journal.pcbi.1012567; Lundstrom e
 _FEWEST = 8
 #: What varies by less, relative to its size, is constant.
 _ROUNDING = 8 * np.finfo(np.float64).eps
+#: Squares of larger samples, and of the inverse, leave the range of numbers.
+_LARGE = 1e100
 _DESCRIPTIONS = {
     "forward": "least squares of gain * D^order stimulus + offset, causal; interval by profile likelihood",
     "inverse": "least squares of the response filtered back against the stimulus, causal; interval by profile",
@@ -147,6 +149,9 @@ def fractional_order(
     drive = s.values[None] if s.ndim == 1 else broadcast_values(s, r).reshape(-1, T)
     if history == "constant":
         drive = drive - drive[:, :1]
+    for name, given in (("response", values), ("stimulus", drive)):
+        _refuse_extremes(faults, name, given)
+    faults.raise_if_any()
     times = r.coords[dim].values if dim in r.coords else np.arange(T) * step
     parts = windows(faults, "all" if method == "paper" and window == "auto" else window, values, drive, times)
     for part, _ in parts:
@@ -237,6 +242,17 @@ def _delta_aic(records: Records, fit: Fit, held: Held) -> np.ndarray:
         for squares, n_free in (exponential_squares(given), constant_squares(given))
     ]
     return np.stack([other - own for other in others], axis=-1)
+
+
+def _refuse_extremes(faults: Faults, name: str, values: np.ndarray) -> None:
+    """Note a fault if sums of squares of signals (unit, time) would leave the range of numbers."""
+    largest = np.maximum(values.max(axis=-1, initial=0.0), -values.min(axis=-1, initial=0.0))
+    extreme = (largest > 0) & ((largest < 1 / _LARGE) | (largest > _LARGE))
+    if extreme.any():
+        faults.say(
+            f"{name}: its largest sample is {largest[extreme][0]:.3g}: give it in units in which that lies between "
+            f"{1 / _LARGE:g} and {_LARGE:g}"
+        )
 
 
 def _checked_range(faults: Faults, orders: Any) -> tuple[float, float]:

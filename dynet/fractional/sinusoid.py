@@ -55,7 +55,8 @@ def sinusoid_order(
         ``phase_order`` from the mean phase lead and ``gain_order`` from the slope of the log gain, with
         ``phase_order_interval(bound)`` and ``gain_order_interval(bound)`` from the scatter over frequencies; ``gain``
         and ``phase_lead`` (in radians, from -pi to pi) of every frequency; ``residual``, the share of the response's
-        variance that is no sinusoid of its frequency. All have the other dimensions of ``response`` in front.
+        variance that is no sinusoid of its frequency; ``message``, empty or why orders are NaN. All have the other
+        dimensions of ``response`` in front.
 
     Raises
     ------
@@ -117,7 +118,11 @@ def sinusoid_order(
         lead, gain = np.angle(ratio), np.abs(ratio)
         phase = _phase_order(lead, level)
         slope = _gain_order(np.log(gain), np.log(f), level)
-    return _label(r, dim, frequency, {"phase": phase, "gain": slope}, gain, lead, share, level)
+    silent = (np.abs(answer) <= _ABSENT * np.abs(r.values).max(axis=-1)).any(axis=-1)
+    orders = {"phase": phase, "gain": slope}
+    for name, (order, ends) in orders.items():
+        orders[name] = np.where(silent, np.nan, order), np.where(silent[..., None], np.nan, ends)
+    return _label(r, dim, frequency, orders, gain, lead, share, silent, level)
 
 
 def _components(values: np.ndarray, t: np.ndarray, f: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -164,6 +169,7 @@ def _label(
     gain: np.ndarray,
     lead: np.ndarray,
     share: np.ndarray,
+    silent: np.ndarray,
     level: float,
 ) -> xr.Dataset:
     front = tuple(str(d) for d in r.dims[:-2])
@@ -176,6 +182,8 @@ def _label(
     variables["gain"] = (each, gain, "gain", "1")
     variables["phase_lead"] = (each, lead, "phase lead of the response", "rad")
     variables["residual"] = (each, share, "share of the variance that is no sinusoid of the frequency", "1")
+    reason = "no response at some frequency: its order is not defined"
+    variables["message"] = (front, np.where(silent, reason, ""), "why there is no order", "")
     coords: dict[Any, Any] = {name: c for name, c in r.coords.items() if dim not in c.dims}
     attrs = {
         "title": "Fractional order from sinusoids",

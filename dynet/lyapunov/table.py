@@ -8,6 +8,7 @@ import xarray as xr
 from dynet._validate import shown
 from dynet.errors import InputError
 from dynet.lyapunov.dimension import require_leading
+from dynet.lyapunov.estimate_rows import estimate_rows, without_estimates
 from dynet.lyapunov.rows import comparison_rows, plain_rows, scalar_rows, training_rows
 from dynet.lyapunov.spectrum_rows import spectrum_rows
 
@@ -23,6 +24,10 @@ _KINDS = (
     "kaplan_yorke_dimension",
     "entropy_rate",
     "memory_time",
+    "fractional_order",
+    "fit_gain_scaling",
+    "fit_adaptation",
+    "adaptive_exponents",
     "torch.LyapunovMonitor",
 )
 
@@ -34,10 +39,10 @@ def summary(result: xr.Dataset, *, level: float = 0.95) -> pd.DataFrame:
     ----------
     result : Dataset
         From `lyapunov_spectrum`, `two_trajectory_exponent`, `compare`, `spectrum_distance`, `kaplan_yorke_dimension`,
-        `entropy_rate` or `memory_time`, or recorded by a `torch.LyapunovMonitor`. Of other results the single numbers
-        and labels are listed, with their standard errors where they have them.
+        `entropy_rate` or `memory_time`, or recorded by a `torch.LyapunovMonitor`. Of other results parameters, orders,
+        single numbers and labels are listed, with their standard errors and intervals where they have them.
     level : float, default 0.95
-        Level of the intervals.
+        Level of the intervals; those that a result holds, of parameters and orders, keep their own.
 
     Returns
     -------
@@ -66,7 +71,7 @@ def summary(result: xr.Dataset, *, level: float = 0.95) -> pd.DataFrame:
         elif "difference" in result and "comparison" in result.dims:
             rows = comparison_rows(result, level)
         else:
-            rows = scalar_rows(result, level) or plain_rows(result, level)
+            rows = scalar_rows(result, level) or [*estimate_rows(result), *plain_rows(without_estimates(result), level)]
         if rows:
             return pd.DataFrame(rows, columns=COLUMNS)
         if "dynet_version" in result.attrs:

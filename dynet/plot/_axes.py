@@ -55,6 +55,14 @@ def named_results(results: Any, variable: str, maker: str) -> dict[str, xr.Datas
     return named
 
 
+def only_result(result: Any, variable: str, maker: str) -> xr.Dataset:
+    """Return the result of a picture that has no room for several."""
+    named = named_results(result, variable, maker)
+    if len(named) > 1:
+        raise InputError(f"results={', '.join(map(str, named))}: draw one at a time, each into axes of its own by ax=")
+    return next(iter(named.values()))
+
+
 def require_exponents(named: dict[str, xr.Dataset]) -> None:
     """Check that the exponents of each result are along an axis."""
     faults = Faults()

@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 
 from dynet.errors import InputError
-from dynet.plot._axes import FAINT, axes_of, named_results, tidy
+from dynet.plot._axes import FAINT, axes_of, only_result, tidy
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -44,7 +44,7 @@ def controller(result: xr.Dataset, *, ax: Axes | None = None) -> Axes:
     >>> dynet.plot.controller(dynet.controller_manifold(g)).get_xlabel()
     'component 1 (92 % of the variance)'
     """
-    named_results(result, "steady_state", "dynet.controller_manifold")
+    result = only_result(result, "steady_state", "dynet.controller_manifold")
     level, time = result.attrs["level_dimension"], result.attrs["time_dimension"]
     score = result["score"]
     if score.sizes["component"] < 2:

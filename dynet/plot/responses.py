@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 
 from dynet.errors import InputError
-from dynet.plot._axes import axes_of, colour, named_results, tidy
+from dynet.plot._axes import axes_of, colour, named_results, only_result, tidy
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -96,7 +96,7 @@ def response_distribution(result: xr.Dataset, *, ax: Axes | None = None) -> Axes
     >>> dynet.plot.response_distribution(ds).get_ylabel()
     'share of the samples below'
     """
-    named_results(result, "effective_range", "dynet.response_distribution")
+    result = only_result(result, "effective_range", "dynet.response_distribution")
     level = result.attrs["level_dimension"]
     quantile = result["quantile"]
     others = [str(d) for d in quantile.dims if d not in (level, "probability")]

@@ -60,7 +60,7 @@ def _soft(parts: Parts, n: Array) -> Array:
     """Return softplus(n x) / n, as the larger of x and 0 and what lies above it."""
     xp = namespace(parts.E)
     above = xp.log1p(parts.E) / n
-    return xp.where(parts.is_positive, parts.distance, 0 * parts.distance) + above
+    return xp.where(parts.is_positive, parts.distance, xp.zeros_like(parts.distance)) + above
 
 
 def gamma_value(parts: Parts, n: Array, s: Array) -> Array:
@@ -205,7 +205,7 @@ def gamma_slope_bound(n: ArrayLike, s: ArrayLike) -> Any:
     (1.0, 0.9)
     """
     check_gamma(n, s, s_outside="error")
-    return xr.apply_ufunc(_bound, n, s)
+    return xr.apply_ufunc(_bound, plain(n), plain(s))
 
 
 def _bound(n: Any, s: Any) -> Any:
@@ -244,17 +244,22 @@ def gamma_mean_slope(n: ArrayLike, s: ArrayLike, half_width: ArrayLike) -> Any:
     0.3
     """
     faults = Faults()
-    _positive(faults, "half_width", half_width)
+    _positive(faults, "half_width", half_width, "give positive numbers")
     faults.raise_if_any()
     check_gamma(n, s, s_outside="error")
-    return xr.apply_ufunc(lambda n, s, L: (1 - s) / 2 + s * np.tanh(n * L / 2) / (2 * L), n, s, half_width)
+    return xr.apply_ufunc(_mean_slope, *map(plain, (n, s, half_width)))
+
+
+def _mean_slope(n: Any, s: Any, L: Any) -> Any:
+    n, s, L = (np.asarray(value, dtype=float) for value in (n, s, L))
+    return ((1 - s) / 2 + s * np.tanh(n * L / 2) / (2 * L))[()]
 
 
 def check_gamma(n: Any, s: Any, *, s_outside: Literal["warn", "error"]) -> None:
     """Check gains and saturations: raise for what has no meaning, warn where the activation is not monotone."""
     faults = Faults()
     _positive(faults, "n", n)
-    values = faults.real_array("s", _plain(s), finite=True)
+    values = faults.real_array("s", plain(s), finite=True)
     outside = values[(values < 0) | (values > 1)]
     if outside.size and s_outside == "error":
         faults.add("s", float(outside[0]), "give saturations in [0, 1]")
@@ -265,11 +270,14 @@ def check_gamma(n: Any, s: Any, *, s_outside: Literal["warn", "error"]) -> None:
         )
 
 
-def _positive(faults: Faults, name: str, value: Any) -> None:
-    values = faults.real_array(name, _plain(value), finite=True)
+def _positive(
+    faults: Faults, name: str, value: Any, way_out: str = "give positive numbers: the activation has a pole at n = 0"
+) -> None:
+    values = faults.real_array(name, plain(value), finite=True)
     if not (values > 0).all():
-        faults.add(name, float(values[~(values > 0)][0]), "give positive numbers: the activation has a pole at n = 0")
+        faults.add(name, float(values[~(values > 0)][0]), way_out)
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """Return a tensor as an array, without its gradient, and anything else as it is."""
     return value.detach().cpu().numpy() if hasattr(value, "detach") else value

@@ -9,6 +9,7 @@ from torch.nn.functional import linear
 from dynet._validate import Faults
 from dynet.errors import InputError
 from dynet.torch.gamma import Gamma
+from dynet.torch.modules import require_sequences
 from dynet.torch.orthogonal import orthogonal_
 
 __all__ = ["AdaptiveRNN"]
@@ -135,8 +136,7 @@ class AdaptiveRNN(nn.Module):
         InputError
             If shapes do not fit, or a gain was not positive.
         """
-        if x.ndim not in (2, 3) or x.shape[-1] != self.input_size:
-            raise InputError(f"x has shape {tuple(x.shape)}: give (time, batch, {self.input_size})")
+        require_sequences(x, self.input_size)
         time = 1 if self.batch_first and x.ndim == 3 else 0
         steps = linear(x, self.W_xh, self.b).unbind(time)
         if not steps:
@@ -150,9 +150,12 @@ class AdaptiveRNN(nn.Module):
             n, s = g @ self.W_gn + self.b_n, g @ self.W_gs + self.b_s
             h = Gamma.apply(a, n, s)
             states.append(h)
-            lowest = torch.minimum(lowest, n.detach().amin())
+            if n.numel():
+                lowest = torch.minimum(lowest, n.detach().amin())
         # looked at once: a device would have to wait at every step
         if not bool(lowest > 0):
+            if not bool(torch.isfinite(x).all()):
+                raise InputError("x is not finite: repair or leave out those sequences")
             raise InputError(
                 f"a gain n fell to {float(lowest):.3g}, where the activation has no meaning: keep W_gn smaller than "
                 "b_n, or lower the rate of training"

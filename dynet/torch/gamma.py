@@ -45,7 +45,7 @@ class Gamma(torch.autograd.Function):
         """Return the derivative along tangents of the arguments."""
         x, n, s = ctx.saved_tensors
         slopes = _slopes(x, n, s, [v is not None for v in tangents])
-        terms = [slope * tangents[i] for i, slope in slopes]
+        terms = [slope * tangent for i, slope in slopes if (tangent := tangents[i]) is not None]
         total = terms[0]
         for term in terms[1:]:
             total = total + term

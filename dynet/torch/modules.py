@@ -9,7 +9,15 @@ from dynet._validate import Faults
 from dynet.errors import InputError
 from dynet.torch.gamma import Gamma
 
-__all__ = ["GammaRNN"]
+__all__ = ["GammaRNN", "require_sequences"]
+
+
+def require_sequences(x: torch.Tensor, n_channels: int) -> None:
+    """Check inputs of a module."""
+    if not isinstance(x, torch.Tensor):
+        raise InputError(f"x={type(x).__name__}: give a tensor (time, batch, {n_channels})")
+    if x.ndim not in (2, 3) or x.shape[-1] != n_channels:
+        raise InputError(f"x has shape {tuple(x.shape)}: give (time, batch, {n_channels})")
 
 
 class GammaRNN(nn.Module):
@@ -121,8 +129,7 @@ class GammaRNN(nn.Module):
         InputError
             If shapes do not fit, or a gain is no longer positive.
         """
-        if x.ndim not in (2, 3) or x.shape[-1] != self.input_size:
-            raise InputError(f"x has shape {tuple(x.shape)}: give (time, batch, {self.input_size})")
+        require_sequences(x, self.input_size)
         if not bool((self.n > 0).all()):
             raise InputError("a gain n is not positive: training has left the range of the activation; lower the rate")
         time = 1 if self.batch_first and x.ndim == 3 else 0

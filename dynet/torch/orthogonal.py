@@ -57,7 +57,7 @@ def orthogonal_(
     faults = Faults()
     if not isinstance(tensor, torch.Tensor) or not tensor.is_floating_point():
         faults.add("tensor", getattr(tensor, "dtype", type(tensor).__name__), "give a real floating point tensor")
-    elif tensor.ndim != 2 or tensor.shape[0] != tensor.shape[1]:
+    elif tensor.ndim != 2 or tensor.shape[0] != tensor.shape[1] or tensor.shape[0] == 0:
         faults.add("tensor", tensor, "give a square matrix (n, n)")
     faults.choice("method", method, ("henaff", "haar"))
     if rng is not None and not isinstance(rng, int | np.integer | np.random.Generator):

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -109,3 +110,13 @@ def test_dimensions_are_broadcast_by_name():
 def test_bad_input_is_named(call, message):
     with pytest.raises(dynet.InputError, match=message):
         call()
+
+
+def test_parameters_that_are_learned_are_taken_as_they_are():
+    n, s = (torch.tensor(v, dtype=torch.float64, requires_grad=True) for v in ([5.0, 10.0], [0.3, 0.5]))
+    by_hand = dynet.noise_gain([5.0, 10.0], [0.3, 0.5], mu=0.1)
+    np.testing.assert_array_equal(dynet.noise_gain(n, s, mu=0.1).variance_out, by_hand.variance_out)
+    np.testing.assert_array_equal(dynet.stability_boundary(n, xi=0.1), dynet.stability_boundary([5.0, 10.0], xi=0.1))
+    far = dynet.boundary_distance(n, s, xi=torch.tensor(0.1, dtype=torch.float64))
+    np.testing.assert_array_equal(far.distance, dynet.boundary_distance([5.0, 10.0], [0.3, 0.5], xi=0.1).distance)
+    np.testing.assert_array_equal(dynet.gamma_slope_bound(n, s), dynet.gamma_slope_bound([5.0, 10.0], [0.3, 0.5]))

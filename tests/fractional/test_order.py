@@ -307,3 +307,13 @@ def test_labels_must_match():
         fractional_order(r, swapped)
     with pytest.raises(dynet.InputError, match="dimension neuron"):
         fractional_order(r, swapped.rename(unit="neuron"))
+
+
+@pytest.mark.parametrize("scale", [1e200, 1e-200])
+def test_sizes_whose_squares_leave_the_range_of_numbers_are_refused(scale):
+    with pytest.raises(dynet.InputError, match="response: its largest sample"):
+        fractional_order(scale * response(0.3), STEP)
+    with pytest.raises(dynet.InputError, match="stimulus: its largest sample"):
+        fractional_order(response(0.3), scale * STEP)
+    inside = fractional_order(scale**0.25 * response(0.3), STEP)
+    assert float(inside.order) == pytest.approx(0.3, abs=1e-6)

@@ -62,3 +62,12 @@ def test_bad_input():
         dynet.sinusoid_order(STIMULUS, STIMULUS.values)
     with pytest.raises(dynet.InputError, match="stimulus has 3 along frequency"):
         dynet.sinusoid_order(STIMULUS, STIMULUS[:3])
+
+
+def test_a_unit_without_a_response_has_no_order_and_says_why():
+    both = xr.concat([STIMULUS, STIMULUS.where(STIMULUS.frequency > 1, 1.0)], dim="unit")
+    fit = dynet.sinusoid_order(both, STIMULUS)
+    assert abs(float(fit.phase_order[0])) < 1e-9
+    assert np.isnan(fit.phase_order[1])
+    assert np.isnan(fit.gain_order_interval[1]).all()
+    assert fit.message.values.tolist() == ["", "no response at some frequency: its order is not defined"]

@@ -235,3 +235,33 @@ def test_other_results_have_a_table_of_their_numbers():
 def test_a_sliced_spectrum_is_still_refused():
     with pytest.raises(dynet.InputError, match="give it whole"):
         dynet.summary(dynet.lyapunov_spectrum(dynet.zoo.henon(), [0.1, 0.1], 50).sel(exponent=1))
+
+
+def test_parameters_and_orders_come_with_their_intervals():
+    stimulus = np.repeat([0.0, 1.0], [40, 160])
+    responses = np.stack([dynet.fractional_derivative(stimulus, 0.3), np.ones(200)])
+    orders = dynet.fractional_order(responses + [[0.01], [0.0]] * np.sin(np.arange(200.0) ** 2), stimulus, axis=-1)
+    table = dynet.summary(orders)
+    assert table.quantity.tolist() == ["fractional order, unit 0", "fractional order, unit 1"]
+    np.testing.assert_array_equal(table[["lower", "upper"]], orders.order_interval)
+    assert table.verdict.tolist() == orders.message.values.tolist()
+    assert dynet.summary(orders.isel(unit=0)).quantity.tolist()[:2] == ["fractional order", "gain"]
+
+    xi = np.array([1.0, 2.5, 5.0, 10.0, 15.0, 20.0, 30.0])
+    law = dynet.fit_gain_scaling(xr.DataArray(4 / xi + 1, dims="level", coords={"level": xi}), dim="level")
+    table = dynet.summary(law).set_index("quantity")
+    assert table.verdict["power, b"] == "least AICc"
+    assert table.value["power, b"] == pytest.approx(1.0)
+    assert "constant, a" not in table.index
+    t = np.arange(60.0)
+    trace = xr.DataArray(2 + np.exp(-t / 9), dims="time", coords={"time": t}, attrs={"units": "Hz"})
+    table = dynet.summary(dynet.fit_adaptation(trace)).set_index("quantity")
+    assert table.value["time_constant"] == pytest.approx(9.0)
+    assert table.unit["onset"] == "Hz"
+
+
+def test_exponents_of_several_networks():
+    units = dynet.networks.adaptive_rnn([[0.9]], W_ag=[0.0], W_gg=[[0.95]], W_gn=[0.0], b_n=5.0, W_gs=[0.0], b_s=0.3)
+    ds = dynet.adaptive_exponents(units, n_steps=60, n_transient=20)
+    table = dynet.summary(ds).set_index("quantity")
+    assert table.value["Lyapunov exponent, drive 0, full, exponent 1"] == float(ds.lyapunov_exponent[0, 2, 0])

@@ -68,3 +68,14 @@ def test_paths_of_a_controller_and_their_ends():
 def test_other_results_are_refused(name):
     with pytest.raises(dynet.InputError, match=r"give a Dataset from dynet\."):
         getattr(dynet.plot, name)(xr.Dataset())
+
+
+def test_pictures_without_room_for_several_say_so():
+    ds = dynet.response_distribution(LEVELS * CURRENT[0])
+    assert len(dynet.plot.response_distribution({"one": ds}).lines) == 3
+    with pytest.raises(dynet.InputError, match="results=a, b: draw one at a time"):
+        dynet.plot.response_distribution({"a": ds, "b": ds})
+    states = LEVELS * TIME * xr.DataArray([1.0, 2.0], dims="controller") + TIME**2
+    one = dynet.controller_manifold(states)
+    with pytest.raises(dynet.InputError, match="draw one at a time"):
+        dynet.plot.controller({"a": one, "b": one})

@@ -189,3 +189,10 @@ def test_a_network_without_saturation_diverges_by_name():
     system = dynet.networks.gamma_rnn(4 * np.eye(2), n=5.0, s=0.0)
     with pytest.raises(dynet.DivergenceError):
         dynet.lyapunov_spectrum(system, [1.0, 1.0], 2000)
+
+
+def test_lists_infinite_arguments_and_gradients():
+    np.testing.assert_allclose(dynet.gamma_mean_slope([5.0, 1.0], 0.5, 2.0)[1], dynet.gamma_mean_slope(1.0, 0.5, 2.0))
+    np.testing.assert_array_equal(dynet.gamma_activation([np.inf, -np.inf], 5.0, 0.5), [np.inf, 0.0])
+    with pytest.raises(dynet.InputError, match=r"half_width=0\.0: give positive numbers$"):
+        dynet.gamma_mean_slope(1.0, 0.5, 0.0)

@@ -231,3 +231,15 @@ def test_second_derivatives_of_gamma_at_zero():
     by_s, by_n = torch.autograd.grad(Gamma.apply(x, n, s), (s, n), create_graph=True)
     assert torch.autograd.grad(by_s, x, retain_graph=True)[0].item() == pytest.approx(5 / 4 - 1 / 2, rel=1e-12)
     assert torch.autograd.grad(by_n, x)[0].item() == pytest.approx(0.3 / 4, rel=1e-12)
+
+
+def test_empty_batches_pass_and_inputs_that_are_not_finite_are_told():
+    rnn = some_rnn()
+    assert rnn(torch.zeros(5, 0, 2, dtype=torch.float64))[0].shape == (5, 0, 4)
+    with pytest.raises(InputError, match="x is not finite"):
+        rnn(torch.full((5, 2), torch.nan, dtype=torch.float64))
+    for module in (rnn, GammaRNN(2, 3)):
+        with pytest.raises(InputError, match="x=list: give a tensor"):
+            module([[1.0, 2.0]])
+    with pytest.raises(InputError, match="square"):
+        orthogonal_(torch.empty(0, 0))
