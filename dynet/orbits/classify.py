@@ -23,6 +23,7 @@ from dynet.orbits.attractor_evidence import (
 from dynet.orbits.attractor_groups import Case, grouped
 from dynet.orbits.attractor_rules import named, of_neutral_point
 from dynet.orbits.autonomous import require_autonomous
+from dynet.systems.compiled import compiled_parts
 from dynet.systems.flow import Flow
 from dynet.systems.map import Map
 from dynet.systems.trajectory import simulate
@@ -44,7 +45,8 @@ _NORMS_FROM, _STEPS_TO_LOOK, _TIMES_TO_LOOK = 40, 400, 1000.0
 _CLOSED_MAP, _CLOSED_FLOW = 1e-6, 1e-4
 _MOST_EXPONENTS = 20
 #: Steps that are taken one after the other while the evidence is short: stiff flows take many short ones a period.
-_ATTEMPTS = (20_000, 80_000, 320_000)
+#: Functions of Python would take minutes for the last.
+_ATTEMPTS, _COMPILED_ATTEMPTS = (20_000, 80_000), (20_000, 80_000, 320_000)
 _SAMPLES = 400
 
 
@@ -75,7 +77,8 @@ def classify_attractor(
         One start or many.
     n_steps : int, optional
         Steps over which exponents are taken, of ``dt`` each for flows. If not given, 20,000, and as long as the
-        evidence is short for any start, four and then sixteen times as many (``attrs["n_steps"]``).
+        evidence is short for any start, four and, if the system is compiled, then sixteen times as many
+        (``attrs["n_steps"]``).
     n_transient : int, optional
         Steps before; half of ``n_steps`` if not given.
     dt : float, optional
@@ -133,7 +136,8 @@ def classify_attractor(
     system = require_system(system)
     starts, field, settings = _checked(system, x0, n_steps, n_transient, dt, n_exponents, max_period)
     stepped = system if isinstance(system, Map) else system.to_map(settings["dt"])
-    attempts = _ATTEMPTS if n_steps is None else (int(n_steps),)
+    by_default = _ATTEMPTS if compiled_parts(stepped) is None else _COMPILED_ATTEMPTS
+    attempts = by_default if n_steps is None else (int(n_steps),)
     for count in attempts:
         settings["n_steps"] = count
         settings["n_transient"] = count // 2 if n_transient is None else int(n_transient)

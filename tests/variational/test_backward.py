@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.integrate import solve_ivp
 
 import dynet
 from dynet import InputError
@@ -54,10 +55,15 @@ def test_gradient_of_a_flow_against_differences(tanh_flow, with_running):
     x0, T, h = np.array([0.3, 0.1]), 10.0, 1e-5
 
     def loss(p, x):
-        return float(dynet.gradient(tanh_flow.with_params(p), x, T, **options).loss)
+        def fun(t, y):
+            return np.append(tanh_flow.rhs(t, y[:2], None, p), running(t, y[:2])[0])
+
+        y = solve_ivp(fun, (0.0, T), np.append(x, 0.0), method="DOP853", rtol=1e-12, atol=1e-14).y[:, -1]
+        return options["terminal"](y[:2])[0] + with_running * y[2]
 
     ds = dynet.gradient(tanh_flow, x0, T, **options)
     p = tanh_flow.params
+    assert float(ds.loss) == pytest.approx(loss(p, x0), rel=1e-10)
     for i, e in enumerate(np.eye(2)):
         by_params = (loss(p + h * e, x0) - loss(p - h * e, x0)) / (2 * h)
         by_start = (loss(p, x0 + h * e) - loss(p, x0 - h * e)) / (2 * h)
