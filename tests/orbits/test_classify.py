@@ -201,3 +201,17 @@ def test_faults_are_named():
     driven = dynet.Flow(lambda t, x, u, p: -x + np.sin(t), lambda t, x, u, p: -np.eye(1))
     with pytest.raises(dynet.InputError, match="depends on time"):
         dynet.classify_attractor(driven, [1.0])
+
+
+def test_a_torus_that_keeps_volumes_is_no_attractor():
+    def rate(t, x, u, p):
+        return np.array([x[2], x[3], -x[0] - 2 * x[0] * x[1], -x[1] - x[0] ** 2 + x[1] ** 2])
+
+    def jac(t, x, u, p):
+        a, b = 1 + 2 * x[1], 2 * x[0]
+        return np.array([[0, 0, 1.0, 0], [0, 0, 0, 1.0], [-a, -b, 0, 0], [-b, a - 2, 0, 0]])
+
+    flow = dynet.Flow(rate, jac)  # of Henon and Heiles, at low energy
+    ds = dynet.classify_attractor(flow, [0.0, 0.1, 0.3, 0.0], 3_000, n_transient=500)
+    assert ds.label.values.tolist() == ["marginal"]
+    assert abs(float(ds.lyapunov_exponent.sum())) < float(ds.resolution[0])
