@@ -129,8 +129,8 @@ def _gates(module: Any) -> int:
     """Return how many gates the module's cell has, or say what to give."""
     if isinstance(module, nn.Module) and parametrize.is_parametrized(module):
         raise InputError(
-            f"module={type(module).__name__}: its weights are computed by a parametrization, and what is written to them "
-            "is lost: initialise it before it is parametrized"
+            f"module={type(module).__name__}: its weights are computed by a parametrization, and what is written "
+            "to them is lost: initialise it before it is parametrized"
         )
     if isinstance(module, nn.RNN) and module.nonlinearity == "tanh":
         return 1
