@@ -215,3 +215,15 @@ def test_a_torus_that_keeps_volumes_is_no_attractor():
     ds = dynet.classify_attractor(flow, [0.0, 0.1, 0.3, 0.0], 3_000, n_transient=500)
     assert ds.label.values.tolist() == ["marginal"]
     assert abs(float(ds.lyapunov_exponent.sum())) < float(ds.resolution[0])
+
+
+def test_oscillators_in_a_ratio_of_whole_numbers_are_no_torus():
+    def rate(t, x, u, p):
+        z = x[::2] + 1j * x[1::2]
+        dz = (1 - abs(z) ** 2 + 1j * np.array([2.0, 3.0])) * z
+        return np.stack([dz.real, dz.imag], axis=1).ravel()
+
+    flow = dynet.Flow(rate, "finite_difference")
+    ds = dynet.classify_attractor(flow, [1.0, 0.0, 0.6, 0.8], 3_000, n_transient=500)
+    assert ds.label.values.tolist() == ["marginal"]
+    assert float(ds.period[0]) == pytest.approx(2 * np.pi, rel=1e-4)
