@@ -9,6 +9,7 @@ import numpy as np
 from dynet.lyapunov.convergence import error_bars, interval_factor, sequence_rates
 from dynet.orbits.returns import AT_REST, Return, closest_period
 from dynet.variational.field import Field
+from dynet.variational.integration import integrate
 
 #: Intervals of exponents are of this level: many are judged at once.
 LEVEL = 0.99
@@ -18,6 +19,9 @@ _NO_GROWTH = 1.0
 _GROWTH = 20.0
 #: Zeros must be known so well, relative to the largest exponent, or to the resolution of the run.
 _SHARP, _SHARP_RESOLUTIONS = 0.03, 5.0
+
+#: Returns that miss by no more, relative to the size, are followed once by an exact integration.
+_NEARLY_CLOSED, _CLOSED_EXACTLY = 1e-2, 1e-5
 
 
 class Exponents(NamedTuple):
@@ -144,7 +148,21 @@ def recurrence_of_flow(
     if back.period and _closed(back, tolerance):
         p = back.period
         return Recurrence("periodic", p, float((times[p:] - times[:-p])[R // 2 :].mean()), max(back.miss, back.drift))
+    if back.period and back.miss <= _NEARLY_CLOSED:
+        period = float((times[back.period :] - times[: -back.period])[R // 2 :].mean())
+        miss = _exact_miss(field, states[-1], period) / size
+        if miss <= _CLOSED_EXACTLY:  # what drifts are the steps of the run
+            return Recurrence("periodic", back.period, period, miss)
     return Recurrence("aperiodic", 0, np.nan, back.miss)
+
+
+def _exact_miss(field: Field, x: np.ndarray, period: float) -> float:
+    """Return how far the flow misses its start after a period, across itself."""
+    tolerance = max(1e-10, field.tolerance)
+    y, _ = integrate(field, 0.0, x, period, tolerance, 0.1 * tolerance * float(np.abs(x).max()))
+    f = field(0.0, y)
+    away = y - x
+    return float(np.linalg.norm(away - f * (away @ f) / (f @ f)))
 
 
 def _closed(back: Return, tolerance: float) -> bool:

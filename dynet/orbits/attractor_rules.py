@@ -18,6 +18,7 @@ _STEADY, _STEADY_CHAOS = 0.05, 0.5
 _PLATEAU = 0.8
 #: Size of displacements relative to the largest state, and what may become of them on a continuum of fixed points.
 _DISPLACEMENT, _KEPT, _STILL = 1e-3, 1e-3, 1e-6
+_VOLUMES = "the exponents add up to zero: volumes are kept, nothing is attracted"
 
 
 def named(exponents: Exponents, back: Recurrence, drift: float, is_flow: bool, is_whole: bool) -> tuple[str, str]:
@@ -31,6 +32,8 @@ def named(exponents: Exponents, back: Recurrence, drift: float, is_flow: bool, i
             return f"unstable {orbit[back.kind]}", f"the orbit is {back.kind}, with {n_positive} positive exponents"
         if n_undecided and _shrinks(exponents):
             return "marginal", _shrinking(exponents)
+        if n_undecided and is_whole and _keeps_volumes(exponents):
+            return "marginal", _VOLUMES
         if n_undecided or not (is_whole or signs[-1] == -1):
             return "unknown", _undecided(n_undecided)
         expected = int(is_flow and back.kind == "periodic")
@@ -51,13 +54,20 @@ def named(exponents: Exponents, back: Recurrence, drift: float, is_flow: bool, i
         return "unknown", "too few returns: take more steps, or longer ones"
     if n_undecided and _shrinks(exponents) and np.nanmax(signs, initial=0.0) == 0:
         return "marginal", _shrinking(exponents)
+    if is_whole and n_zero == len(signs) and n_zero > int(is_flow):
+        return "marginal", f"all {n_zero} exponents are zero: nothing is attracted"
+    if is_whole and _keeps_volumes(exponents):
+        return "marginal", _VOLUMES
     if n_undecided or not (is_whole or signs[-1] == -1):
         return "unknown", _undecided(n_undecided)
     if n_zero > int(is_flow):
-        if n_zero == len(signs):
-            return "marginal", f"all {n_zero} exponents are zero: nothing is attracted"
         return f"{n_zero}-torus", f"{n_zero} zero exponents on an orbit that does not close"
     return "unknown", f"{n_zero} zero exponents, none positive, but the orbit does not close: take more steps"
+
+
+def _keeps_volumes(exponents: Exponents) -> bool:
+    """Tell whether volumes neither grow nor shrink: then nothing is attracted, however small exponents look."""
+    return len(exponents.values) > 1 and bool(abs(exponents.values.sum()) <= exponents.resolution)
 
 
 def _shrinks(exponents: Exponents) -> bool:

@@ -12,6 +12,7 @@ from dynet._progress import progress_over
 from dynet._validate import Faults, is_number, shown
 from dynet.errors import InputError
 from dynet.kernels.namespace import to_numpy
+from dynet.orbits.autonomous import require_autonomous
 from dynet.orbits.newton import Minima, find_zeros, settle_minima
 from dynet.systems.arguments import start_and_inputs
 from dynet.systems.flow import Flow
@@ -229,6 +230,7 @@ def _checked(
     prototype = states[0, :]
     field = Field(system, prototype, row)
     field.check(prototype, row)
+    require_autonomous(field, to_numpy(prototype), "system", row)
     floor = 0.0 if field.tolerance < 1e-10 else 3 * field.tolerance
     return _Problem(system, field, np.array(to_numpy(states), dtype=np.float64), row, max(float(tolerance), floor))
 

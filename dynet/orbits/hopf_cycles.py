@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 
 from dynet._labels import dataset, unit_coordinates
-from dynet._validate import Faults, is_number, shown
+from dynet._validate import Faults, is_number
 from dynet.errors import ConvergenceError, DivergenceError, InputError
 from dynet.orbits.branches import Node, corrected
 from dynet.orbits.collocation import CycleProblem
@@ -103,7 +103,7 @@ def _checked(branch: Any, bifurcation: Any, size: Any) -> tuple[int, float]:
     faults = Faults()
     faults.positive("size", size)
     if not (isinstance(branch, xr.Dataset) and "bifurcation_kind" in branch and "parameter" in branch.attrs):
-        faults.add("branch", shown(type(branch).__name__), "give a Dataset from continue_orbit")
+        faults.add("branch", type(branch), "give a Dataset from continue_orbit")
         faults.raise_if_any()
     kinds = {int(b): str(k) for b, k in zip(branch["bifurcation"], branch["bifurcation_kind"].values, strict=True)}
     hopf = [b for b, kind in kinds.items() if kind == "Hopf"]

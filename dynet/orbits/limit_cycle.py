@@ -32,6 +32,8 @@ _STANDS_STILL = 1e-7
 _CLOSER = 0.2
 #: States closer than this part of the size of the orbit are one state.
 _SAME = 1e-7
+#: Parts of a period that are tried: composite ones are found one prime after the other.
+_PRIMES = (2, 3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37, 41, 43, 47)
 #: Periods this much shorter than the guess are on the way to zero.
 _SHORTEST = 0.02
 #: How far Newton may move the start, relative to the size of the orbit.
@@ -187,8 +189,8 @@ def _size(states: np.ndarray) -> float:
     return float(np.linalg.norm(states - states[0], axis=1).max())
 
 
-def _states_along(field: Field, cycle: Cycle) -> np.ndarray:
-    """Return states at equal parts of the period, each integrated from the shooting point before it."""
+def _states_along(field: Field, cycle: Cycle, phases: np.ndarray | None = None) -> np.ndarray:
+    """Return states at phases (equal parts of the period if not given), each from the shooting point before it."""
     scale = float(np.abs(cycle.points).max()) or 1.0
     times, states, start = [], [], 0.0
     for point, part in zip(cycle.points, cycle.parts, strict=True):
@@ -197,7 +199,7 @@ def _states_along(field: Field, cycle: Cycle) -> np.ndarray:
             times.append(start + solver.t_old)
             states.append(solver.y_old)
         start += part * cycle.period
-    at = np.arange(N_PHASES) / N_PHASES * cycle.period
+    at = (np.arange(N_PHASES) / N_PHASES if phases is None else phases) * cycle.period
     before = np.maximum(np.searchsorted(times, at, side="right") - 1, 0)
     # shorter than the steps that were taken, and so at least as accurate
     return one_step(field.each, np.array(states)[before], (at - np.array(times)[before])[:, None])
@@ -206,12 +208,10 @@ def _states_along(field: Field, cycle: Cycle) -> np.ndarray:
 def _finished(field: Field, cycle: Cycle, states: np.ndarray, miss: float) -> xr.Dataset:
     """Return the labelled cycle, its period the shortest one."""
     same = max(_SAME, 100 * field.tolerance) * _size(states)
-    repeats = max(
-        (k for k in range(2, 13) if N_PHASES % k == 0 and _distance(states[N_PHASES // k], states[0]) < same),
-        default=1,
-    )
-    if repeats > 1:
-        cycle = shoot(field, cycle.points[0], cycle.period / repeats)
+    later = _states_along(field, cycle, 1 / np.array(_PRIMES))
+    repeats = [k for k, x in zip(_PRIMES, later, strict=True) if _distance(x, states[0]) < same]
+    if repeats:
+        cycle = shoot(field, cycle.points[0], cycle.period / repeats[0])
         return _finished(field, cycle, _states_along(field, cycle), miss)
     attrs = {**_attrs(len(cycle.points)), "closest_return": miss}
     return _labelled(field, states, cycle.period, cycle.residual, cycle.n_iterations, attrs)

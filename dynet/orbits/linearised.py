@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 
 from dynet._progress import progress_over
-from dynet._validate import Faults, shown
+from dynet._validate import Faults
 from dynet.kernels.conditioning import condition_number
 from dynet.systems.flow import Flow
 from dynet.systems.map import Map
@@ -47,7 +47,7 @@ def orbit_and_period(system: Map | Flow, cycle: Any) -> tuple[np.ndarray, float]
     """Return the orbit (phase, n) and the period of a cycle that was found for ``system``."""
     faults = Faults()
     if not (isinstance(cycle, xr.Dataset) and {"orbit", "period"} <= set(cycle.variables)):
-        faults.add("cycle", shown(type(cycle).__name__), "give what find_limit_cycle or find_periodic_orbit returned")
+        faults.add("cycle", type(cycle), "give what find_limit_cycle or find_periodic_orbit returned")
         faults.raise_if_any()
     if cycle["orbit"].dims != ("phase", "unit") or cycle["period"].ndim:
         faults.add("cycle", cycle["orbit"].values, "give one whole orbit (phase, unit) with its period")
@@ -55,6 +55,8 @@ def orbit_and_period(system: Map | Flow, cycle: Any) -> tuple[np.ndarray, float]
     orbit = faults.real_array("cycle.orbit", cycle["orbit"].values, finite=True)
     period = float(cycle["period"])
     n = None if system.like is None else int(system.like.shape[-1])
+    if n is None and isinstance(system.units, tuple | list):
+        n = len(system.units)
     if n is not None and orbit.shape[-1] != n:
         faults.say(f"cycle has {orbit.shape[-1]} units, the system {n}: give the cycle of this system")
     if isinstance(system, Map) and period != len(orbit) * system.dt:

@@ -66,14 +66,15 @@ def find_zeros(residual: Residual, linearized: Linearized, x: np.ndarray, tolera
 
 def _damped_steps(g: np.ndarray, J: np.ndarray, damping: np.ndarray) -> np.ndarray:
     n = g.shape[1]
-    A = np.einsum("ski,skj->sij", J, J)
+    transposed = J.transpose(0, 2, 1)
+    A = transposed @ J
     scale = np.trace(A, axis1=1, axis2=2) / n
     A += (damping * np.where(scale > 0, scale, 1.0))[:, None, None] * np.eye(n)
-    b = -np.einsum("ski,sk->si", J, g)
+    b = -(transposed @ g[..., None])
     try:
-        return np.linalg.solve(A, b[..., None])[..., 0]
+        return np.linalg.solve(A, b)[..., 0]
     except np.linalg.LinAlgError:
-        return np.stack([np.linalg.lstsq(a, c, rcond=None)[0] for a, c in zip(A, b, strict=True)])
+        return np.stack([np.linalg.lstsq(a, c, rcond=None)[0][:, 0] for a, c in zip(A, b, strict=True)])
 
 
 def _polished(residual: Residual, linearized: Linearized, found: Minima, tolerance: float) -> Minima:

@@ -10,6 +10,7 @@ import xarray as xr
 from dynet._labels import dataset, unit_coordinates
 from dynet._validate import Faults
 from dynet.errors import ConvergenceError, DivergenceError
+from dynet.orbits.autonomous import require_autonomous
 from dynet.systems.map import Map
 from dynet.systems.unit_names import unit_coords
 from dynet.typing import ArrayLike
@@ -74,6 +75,7 @@ def find_periodic_orbit(map: Map, x0: ArrayLike, period: int) -> xr.Dataset:
     faults.integer("period", period, 1)
     faults.raise_if_any()
     field, x, _ = checked_field(map, x0, 0)
+    require_autonomous(field, x, "map")
     best: _Iterate | None = None
     shorter: int | None = None
     steps = 0

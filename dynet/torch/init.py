@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from torch import nn
+from torch.nn.utils import parametrize
 
 from dynet._validate import Faults, is_number
 from dynet.errors import InputError
@@ -126,6 +127,11 @@ def limit_cycle_(
 
 def _gates(module: Any) -> int:
     """Return how many gates the module's cell has, or say what to give."""
+    if isinstance(module, nn.Module) and parametrize.is_parametrized(module):
+        raise InputError(
+            f"module={type(module).__name__}: its weights are computed by a parametrization, and what is written "
+            "to them is lost: initialise it before it is parametrized"
+        )
     if isinstance(module, nn.RNN) and module.nonlinearity == "tanh":
         return 1
     if isinstance(module, nn.GRU):
@@ -227,6 +233,8 @@ def _locked(alpha: np.ndarray, theta: np.ndarray, gates: int) -> np.ndarray:
         x = (1 - delta) * x + delta * (y + 1j * z)
         v = (1 - delta) * v + delta * ((1 - y * y) * b.real + 1j * (1 - z * z) * b.imag)
         length = np.abs(v)
+        growth[length == 0] = -np.inf  # saturated units
+        length[length == 0] = 1.0
         v = v / length
         if step >= _SETTLING:
             growth += np.log(length)

@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 
 from dynet._labels import dataset
-from dynet._validate import Faults, shown
+from dynet._validate import Faults
 from dynet.systems.flow import Flow
 from dynet.systems.map import Map
 from dynet.typing import ArrayLike
@@ -114,7 +114,7 @@ def _product(psi: np.ndarray, delta: np.ndarray) -> tuple[float, float]:
 def _checked(system: Any, trajectory: Any, terminal: Any) -> tuple[Path, np.ndarray]:
     faults = Faults()
     if not (isinstance(trajectory, xr.Dataset) and {"state", "time"} <= set(trajectory.variables)):
-        faults.add("trajectory", shown(type(trajectory).__name__), "give a Dataset from simulate or sensitivity")
+        faults.add("trajectory", type(trajectory), "give a Dataset from simulate or sensitivity")
         faults.raise_if_any()
     states = faults.real_array("trajectory.state", trajectory["state"].values, finite=True)
     if trajectory["state"].dims != ("time", "unit") or len(states) < 2:

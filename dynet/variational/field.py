@@ -178,7 +178,10 @@ def require_system(system: Any, kind: type[Map] | type[Flow] | None = None, name
     if isinstance(system, Map | Flow):
         return system
     if hasattr(system, "state_dict"):
-        raise InputError(f"{name} is a torch module ({type(system).__name__}): give dynet.torch.from_module(model)")
+        raise InputError(
+            f"{name} is a torch module ({type(system).__name__}): give dynet.torch.from_module(model), or "
+            "dynet.torch.from_vector_field(model) if it returns dx/dt"
+        )
     raise InputError(f"{name}={shown(system)}: give a dynet.Map or dynet.Flow")
 
 

@@ -210,3 +210,29 @@ def test_faults_are_named():
     driven = dynet.Flow(lambda t, x, u, p: -x + np.sin(t), lambda t, x, u, p: -np.eye(1))
     with pytest.raises(dynet.InputError, match="depends on time"):
         dynet.classify_attractor(driven, [1.0])
+
+
+def test_a_torus_that_keeps_volumes_is_no_attractor():
+    def rate(t, x, u, p):
+        return np.array([x[2], x[3], -x[0] - 2 * x[0] * x[1], -x[1] - x[0] ** 2 + x[1] ** 2])
+
+    def jac(t, x, u, p):
+        a, b = 1 + 2 * x[1], 2 * x[0]
+        return np.array([[0, 0, 1.0, 0], [0, 0, 0, 1.0], [-a, -b, 0, 0], [-b, a - 2, 0, 0]])
+
+    flow = dynet.Flow(rate, jac)  # of Henon and Heiles, at low energy
+    ds = dynet.classify_attractor(flow, [0.0, 0.1, 0.3, 0.0], 3_000, n_transient=500)
+    assert ds.label.values.tolist() == ["marginal"]
+    assert abs(float(ds.lyapunov_exponent.sum())) < float(ds.resolution[0])
+
+
+def test_oscillators_in_a_ratio_of_whole_numbers_are_no_torus():
+    def rate(t, x, u, p):
+        z = x[::2] + 1j * x[1::2]
+        dz = (1 - abs(z) ** 2 + 1j * np.array([2.0, 3.0])) * z
+        return np.stack([dz.real, dz.imag], axis=1).ravel()
+
+    flow = dynet.Flow(rate, "finite_difference")
+    ds = dynet.classify_attractor(flow, [1.0, 0.0, 0.6, 0.8], 3_000, n_transient=500)
+    assert ds.label.values.tolist() == ["marginal"]
+    assert float(ds.period[0]) == pytest.approx(2 * np.pi, rel=1e-4)

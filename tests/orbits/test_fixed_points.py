@@ -131,3 +131,12 @@ def test_bad_input(call, message):
 def test_results_are_kept_in_files(tmp_path):
     ds = dynet.find_fixed_points(dynet.zoo.henon(), RNG.normal(size=(20, 2)))
     assert dynet.load(dynet.save(ds, tmp_path / "points.nc")).identical(ds)
+
+
+def test_what_depends_on_time_has_no_fixed_points():
+    flow = dynet.Flow(lambda t, x, u, p: np.sin(t) - x, lambda t, x, u, p: -np.eye(2))
+    with pytest.raises(InputError, match="system depends on time"):
+        dynet.find_fixed_points(flow, [[0.5, 0.1]])
+    map = dynet.Map(lambda t, x, u, p: np.sin(t) - 0.5 * x, lambda t, x, u, p: -0.5 * np.eye(2))
+    with pytest.raises(InputError, match="map depends on time"):
+        dynet.find_periodic_orbit(map, [0.5, 0.1], 2)

@@ -179,3 +179,8 @@ def test_results_are_kept_in_files(cycles, tmp_path):
     flow, _, _, cycle = cycles("Stuart-Landau")
     for result in (cycle, dynet.floquet_multipliers(flow, cycle)):
         assert dynet.load(dynet.save(result, tmp_path / "result.nc")).identical(result)
+
+
+def test_a_cycle_of_another_system_is_told_by_its_size():
+    with pytest.raises(InputError, match="cycle has 2 units, the system 3"):
+        dynet.floquet_multipliers(dynet.zoo.lorenz63(), dynet.find_limit_cycle(dynet.zoo.stuart_landau(), [1.0, 0.0]))

@@ -177,3 +177,11 @@ def test_a_bound_input_belongs_to_the_flow():
     flow = dynet.networks.rate_network(W, np.eye(2))
     cycle = dynet.find_limit_cycle(flow.with_input(np.zeros(2)), [0.3, 0.1])
     assert float(cycle.period) == pytest.approx(11.837013183489, rel=1e-10)
+
+
+@pytest.mark.parametrize("count", [7, 26])
+def test_guess_of_many_periods_gives_the_shortest(count):
+    flow = dynet.zoo.stuart_landau(0.3, omega=1.5, shear=0.4)
+    period = 2 * np.pi / (1.5 - 0.4 * 0.3)
+    cycle = dynet.find_limit_cycle(flow, [0.5, 0.1], period_guess=count * period * 1.001)
+    assert float(cycle.period) == pytest.approx(period, rel=1e-10)

@@ -113,3 +113,14 @@ def test_a_gradient_comes_through():
 def test_bad_input(module, options, message):
     with pytest.raises(InputError, match=message):
         limit_cycle_(module, **options)
+
+
+def test_saturated_blocks_count_as_locked():
+    with pytest.warns(UserWarning, match="its rotation is locked"):
+        limit_cycle_(torch.nn.RNN(1, 2), alpha=50.0, theta=0.8)
+
+
+def test_a_parametrized_module_is_refused():
+    module = torch.nn.utils.parametrizations.weight_norm(torch.nn.RNN(1, 4), "weight_hh_l0")
+    with pytest.raises(InputError, match="before it is parametrized"):
+        limit_cycle_(module)
