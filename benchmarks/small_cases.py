@@ -150,7 +150,7 @@ def lorenz(n_steps: int = 400_000) -> Iterator[Row]:
     yield times.row("lorenz", "Lorenz-63 RK4, QR every step", "C, lengths every 8 steps", NS)
 
 
-def lorenz_chunks(n_steps: int = 1_000_000, n_chunks: int = 64) -> Iterator[Row]:
+def lorenz_chunks(n_steps: int = 1_000_000, n_chunks: int = 48) -> Iterator[Row]:
     """One long trajectory, parallel in time: all of the call counts, by the clock on the wall."""
     case = f"Lorenz-63, {n_steps:.0e} steps, parallel in time"
     if "time_chunks" not in inspect.signature(dynet.lyapunov_spectrum).parameters:
@@ -172,7 +172,7 @@ def lorenz_chunks(n_steps: int = 1_000_000, n_chunks: int = 64) -> Iterator[Row]
         sides["C, sequential"] = Side(
             lambda: compiled_c.lorenz("lorenz_qr", start, LORENZ, DT, n_steps), n_steps, clock=time.perf_counter
         )
-    times = Alternated(sides, 5)
+    times = Alternated(sides, 11)
     note = f"{n_chunks} chunks, {CORES} cores"
     yield figure("lorenz-chunks", case, 1e9 * times.median("dynet"), CHUNKED_NS, NS[0], note)
     yield times.row("lorenz-chunks", case, "C, sequential", NS)
