@@ -15,7 +15,7 @@ from dynet.lyapunov.ginelli import Plan, SequenceVectors, sequence_vectors
 from dynet.lyapunov.problem import Problem
 from dynet.lyapunov.run import blas_threads, block_size
 from dynet.lyapunov.setup import require_map
-from dynet.lyapunov.spectrum import jacobian_kind, named_rng, state_kind
+from dynet.lyapunov.spectrum_labels import jacobian_kind, named_rng, state_kind
 from dynet.lyapunov.walk import make_walk
 from dynet.systems.map import Map
 from dynet.systems.unit_names import unit_coords

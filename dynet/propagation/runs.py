@@ -11,7 +11,7 @@ from dynet.errors import DivergenceError
 from dynet.kernels.namespace import machine_epsilon, namespace, to_numpy
 from dynet.lyapunov.convergence import error_bars
 from dynet.lyapunov.problem import Problem
-from dynet.lyapunov.spectrum import jacobian_kind, state_kind
+from dynet.lyapunov.spectrum_labels import jacobian_kind, state_kind
 from dynet.lyapunov.walk import Step
 from dynet.systems.operators import assemble
 from dynet.typing import Array
