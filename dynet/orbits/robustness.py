@@ -23,7 +23,7 @@ from dynet.variational.field import require_system
 
 __all__ = ["zero_exponent_robustness"]
 
-REFERENCES = "Sokół, Jordan, Kadile & Park (2019) doi:10.1109/IEEECONF44664.2019.9048874"
+REFERENCES = "Sokół, Jordan, Kadile & Park (2019) doi:10.1109/IEEECONF44664.2019.9049080"
 
 #: ``perturbation(params, size, rng) -> params``, of the same structure.
 Perturbation = Callable[[Any, float, np.random.Generator], Any]
@@ -98,7 +98,7 @@ def zero_exponent_robustness(
 
     References
     ----------
-    Sokół, Jordan, Kadile & Park (2019), doi:10.1109/IEEECONF44664.2019.9048874.
+    Sokół, Jordan, Kadile & Park (2019), doi:10.1109/IEEECONF44664.2019.9049080.
 
     See Also
     --------

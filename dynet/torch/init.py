@@ -84,7 +84,7 @@ def limit_cycle_(
 
     References
     ----------
-    Sokół, Jordan, Kadile & Park (2019), doi:10.1109/IEEECONF44664.2019.9048874; Jordan, Sokół & Park (2021),
+    Sokół, Jordan, Kadile & Park (2019), doi:10.1109/IEEECONF44664.2019.9049080; Jordan, Sokół & Park (2021),
     doi:10.3389/fncom.2021.678158.
 
     Examples
