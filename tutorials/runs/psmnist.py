@@ -12,9 +12,21 @@ import shlex
 import sys
 from pathlib import Path
 
+import xarray as xr
+
 import dynet
 from dynet.tasks import SequentialImages
 from dynet.torch import SequenceModel, evaluate, limit_cycle_, train
+
+
+def driven_spectrum(model: SequenceModel, task: SequentialImages) -> xr.Dataset:
+    """Return the exponents of the network while it reads the first test images, mean over them."""
+    images = task.test.inputs[:16]
+    n_transient = task.n_steps // 8
+    spectrum = dynet.lyapunov_spectrum(
+        model.system(), None, task.n_steps - n_transient, inputs=images, n_transient=n_transient
+    )
+    return spectrum[["lyapunov_exponent", "standard_error"]]
 
 
 def main() -> None:
@@ -23,6 +35,7 @@ def main() -> None:
     parser.add_argument("--dataset", default="mnist", choices=("mnist", "digits"))
     parser.add_argument("--folder", help="where mnist/ is; DYNET_DATA if not given")
     parser.add_argument("--init", default="limit_cycle", choices=("limit_cycle", "default"))
+    parser.add_argument("--alpha", type=float, default=1.5, help="gain of the oscillators")
     parser.add_argument("--units", type=int, default=128)
     parser.add_argument("--epochs", type=int, default=12)
     parser.add_argument("--rate", type=float, default=1e-3)
@@ -34,7 +47,8 @@ def main() -> None:
     task = SequentialImages(options.dataset, folder=options.folder, permute=True, rng=options.seed)
     model = SequenceModel("tanh", task.n_channels, options.units, task.n_outputs, rng=options.seed)
     if options.init == "limit_cycle":
-        limit_cycle_(model.core, rng=options.seed)
+        limit_cycle_(model.core, alpha=options.alpha, rng=options.seed)
+    before = driven_spectrum(model, task)
     result = train(
         model,
         task,
@@ -48,6 +62,8 @@ def main() -> None:
         after_epoch=lambda row: print({k: v for k, v in row.items() if k != "gradient_norm"}, flush=True),
     )
     reached = evaluate(model, task, split="test")
+    spectra = xr.concat([before, driven_spectrum(model, task)], xr.Variable("stage", ["initial", "trained"]))
+    result = result.assign(lyapunov_exponent=spectra.lyapunov_exponent, standard_error=spectra.standard_error)
     result.attrs.update(
         test_accuracy=reached["metric"],
         test_loss=reached["loss"],
