@@ -10,21 +10,56 @@ from __future__ import annotations
 import argparse
 import shlex
 import sys
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
+import torch
 import xarray as xr
+from torch import nn
+from torch.nn import functional
 
 import dynet
 from dynet.tasks import SequentialImages
-from dynet.torch import SequenceModel, evaluate, limit_cycle_, train
+from dynet.torch import SequenceModel, evaluate, from_module, limit_cycle_, train
+
+
+class StartSignal(nn.Module):
+    """One step before the image, with a channel of its own, which sets all oscillators going.
+
+    From the origin they would be set going by the first bright pixel: their phases would tell when that was, and little
+    else.
+    """
+
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Return pixels (sequence, time, 1) as (sequence, 1 + time, 2)."""
+        padded = functional.pad(pixels, (0, 1, 1, 0))
+        padded[..., 0, 1] = 1.0
+        return padded
+
+
+def two_rates(model: nn.Module, ratio: float) -> Callable[..., torch.optim.Optimizer]:
+    """Return Adam whose rate is lower, by a ratio, for recurrent weights and biases.
+
+    They move the frequencies of oscillators, and what that does to a phase grows with time: their gradients are larger
+    by a factor of the number of steps.
+    """
+    names = [name for name, _ in model.named_parameters()]
+    slow = [name.startswith("core.") and "weight_ih" not in name for name in names]
+
+    def make(parameters: Iterable[nn.Parameter], lr: float) -> torch.optim.Optimizer:
+        rates = [ratio * lr if is_slow else lr for is_slow in slow]
+        return torch.optim.Adam([{"params": [p], "lr": rate} for p, rate in zip(parameters, rates, strict=True)])
+
+    return make
 
 
 def driven_spectrum(model: SequenceModel, task: SequentialImages) -> xr.Dataset:
     """Return the exponents of the network while it reads the first test images, mean over them."""
-    images = task.test.inputs[:16]
-    n_transient = task.n_steps // 8
+    images = model.encoder(torch.from_numpy(task.test.inputs[:16]))
+    n_transient = images.shape[1] // 8
+    system = from_module(model, submodule="core", dtype="float64")
     spectrum = dynet.lyapunov_spectrum(
-        model.system(), None, task.n_steps - n_transient, inputs=images, n_transient=n_transient
+        system, None, images.shape[1] - n_transient, inputs=images.numpy(), n_transient=n_transient
     )
     return spectrum[["lyapunov_exponent", "standard_error"]]
 
@@ -39,15 +74,19 @@ def main() -> None:
     parser.add_argument("--units", type=int, default=128)
     parser.add_argument("--epochs", type=int, default=12)
     parser.add_argument("--rate", type=float, default=1e-3)
+    parser.add_argument("--ratio", type=float, default=0.03, help="rate of recurrent weights and biases to the others'")
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=Path("psmnist.nc"))
     options = parser.parse_args()
 
     task = SequentialImages(options.dataset, folder=options.folder, permute=True, rng=options.seed)
-    model = SequenceModel("tanh", task.n_channels, options.units, task.n_outputs, rng=options.seed)
+    model = SequenceModel("tanh", 2, options.units, task.n_outputs, encoder=StartSignal(), rng=options.seed)
     if options.init == "limit_cycle":
         limit_cycle_(model.core, alpha=options.alpha, rng=options.seed)
+        with torch.no_grad():  # as large as the cycles
+            generator = torch.Generator().manual_seed(options.seed)
+            model.core.weight_ih_l0[:, 1].normal_(0, 0.7, generator=generator)
     before = driven_spectrum(model, task)
     result = train(
         model,
@@ -55,6 +94,8 @@ def main() -> None:
         n_epochs=options.epochs,
         batch_size=options.batch,
         learning_rate=options.rate,
+        optimizer=two_rates(model, options.ratio),
+        clip=None,
         schedule="cosine",
         n_threads=1,
         rng=options.seed,
