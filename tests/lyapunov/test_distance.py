@@ -24,7 +24,7 @@ def distance(a, b):
 rates = st.lists(st.floats(-3, 1), min_size=3, max_size=3)
 
 
-@settings(max_examples=10)
+@settings(max_examples=25)
 @given(rates, rates)
 def test_it_is_the_root_mean_square_difference_and_a_metric(a, b):
     a, b = np.array(a), np.array(b)

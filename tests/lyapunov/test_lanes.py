@@ -100,8 +100,7 @@ def test_every_lane_is_its_sequence_alone(engines, name, seed, S, interval, n_tr
         np.testing.assert_allclose(ds.growth[s], alone.growth[0], rtol=0, atol=1e-12 * n_steps)
 
 
-@pytest.mark.parametrize("name", ["map", "flow", "map of four units"])
-@pytest.mark.parametrize("k", [1, 2])
+@pytest.mark.parametrize(("name", "k"), [("map", 1), ("flow", 2), ("map of four units", 1)])
 def test_lanes_carry_the_leading_columns(name, k):
     system, x0 = SYSTEMS[name][0], starts(name, 0, 9)
     frame = np.linalg.qr(np.random.default_rng(1).standard_normal((x0.shape[1], x0.shape[1])))[0]

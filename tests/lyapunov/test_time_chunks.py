@@ -47,7 +47,7 @@ SYSTEMS = {
     chunks=st.integers(2, 40),
     S=st.integers(1, 3),
     n_transient=st.sampled_from([0, 1, 37, 400]),
-    n_steps=st.integers(400, 4_000),
+    n_steps=st.integers(400, 1_500),
     qr_interval=st.sampled_from([1, 3, "auto"]),
 )
 def test_chunks_of_time_give_the_numbers_of_one_piece(name, seed, chunks, S, n_transient, n_steps, qr_interval):
