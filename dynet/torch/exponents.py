@@ -21,8 +21,9 @@ from dynet.lyapunov.problem import Problem, raise_if_diverged
 from dynet.lyapunov.setup import make_problem, require_map
 from dynet.systems.map import Map
 from dynet.systems.runge_kutta import as_multiplier
-from dynet.torch.adapter import from_module, stacked_layers
+from dynet.torch.adapter import from_module
 from dynet.torch.copies import checked_dtype, evaluation_mode
+from dynet.torch.layer_weights import stacked_layers
 from dynet.typing import ArrayLike, Rng
 
 __all__ = ["lyapunov_exponents"]
