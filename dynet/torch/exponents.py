@@ -154,16 +154,12 @@ def lyapunov_exponents(
         x0,
         n_steps,
         inputs=inputs,
-        params=None,
         n_exponents=n_exponents,
         n_transient=n_transient,
         qr_interval=qr_interval,
         frame="qr",
         initial_frame=initial_frame,
         rng=rng,
-        tolerance=None,
-        checkpoint=None,
-        time_chunks=1,
         check=check,
     )
     if not isinstance(problem.x0, torch.Tensor):
