@@ -77,7 +77,8 @@ from .variational.backward import adjoint as adjoint
 from .variational.gradients import gradient as gradient
 
 # fixed points, cycles and their stability
-from .orbits.fixed_points import find_fixed_points as find_fixed_points, sample_states as sample_states
+from .orbits.fixed_points import find_fixed_points as find_fixed_points
+from .orbits.sampled_states import sample_states as sample_states
 from .orbits.limit_cycle import find_limit_cycle as find_limit_cycle
 from .orbits.periodic_orbit import find_periodic_orbit as find_periodic_orbit
 from .orbits.floquet import floquet_multipliers as floquet_multipliers

@@ -6,9 +6,9 @@ import numpy as np
 import xarray as xr
 
 from dynet._labels import dataset
-from dynet._validate import Faults, is_number
-from dynet.adaptation.stability import boundary_saturation, named_arguments, positive_deviations
-from dynet.systems.gamma import check_gamma, gamma_activation, plain
+from dynet._validate import Faults
+from dynet.adaptation.stability import boundary_saturation, check_boundary, named_arguments
+from dynet.systems.gamma import check_gamma, gamma_activation
 from dynet.typing import ArrayLike
 
 __all__ = ["boundary_distance"]
@@ -80,10 +80,7 @@ def boundary_distance(
     """
     check_gamma(n, s, s_outside="warn")
     faults = Faults()
-    positive_deviations(faults, sigma)
-    faults.real_array("xi", plain(xi), finite=True)
-    if not (is_number(margin) and -np.inf < margin < 1):
-        faults.add("margin", margin, "give a number below 1, such as 0.013")
+    check_boundary(faults, xi, sigma, margin)
     faults.raise_if_any()
     named = named_arguments("n, s, xi and sigma", n, s, xi, sigma)
     dims, shape = tuple(map(str, named[0].dims)), named[0].shape

@@ -6,13 +6,14 @@ is found on that line, and each interval is the projection of the region: as wid
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import numpy as np
 import scipy.optimize
 import scipy.stats
 
-__all__ = ["ExponentialFit", "corrected_information", "fit_exponential", "rounding_floor"]
+__all__ = ["ExponentialFit", "corrected_information", "fit_exponential", "logarithm", "near_one", "rounding_floor"]
 
 #: Parameters of the curve.
 _N_PARAMETERS = 3
@@ -35,7 +36,32 @@ class ExponentialFit(NamedTuple):
     offset_interval: np.ndarray
     start_interval: np.ndarray
     residual: np.ndarray
-    sum_of_squares: float
+    log_sum_of_squares: float
+
+    def rescaled(self, v: int, y: int) -> ExponentialFit:
+        """Return the fit with v and y multiplied by these powers of two; what leaves the numbers there is infinite."""
+        with np.errstate(over="ignore"):
+            return ExponentialFit(
+                rate=float(np.ldexp(self.rate, -v)),
+                amplitude=float(np.ldexp(self.amplitude, y)),
+                offset=float(np.ldexp(self.offset, y)),
+                start=float(np.ldexp(self.start, y)),
+                rate_interval=np.ldexp(self.rate_interval, -v),
+                amplitude_interval=np.ldexp(self.amplitude_interval, y),
+                offset_interval=np.ldexp(self.offset_interval, y),
+                start_interval=np.ldexp(self.start_interval, y),
+                residual=np.ldexp(self.residual, y),
+                log_sum_of_squares=self.log_sum_of_squares + 2 * y * math.log(2),
+            )
+
+
+def near_one(values: np.ndarray) -> tuple[np.ndarray, int]:
+    """Return values divided by the power of two that brings the largest into [1/2, 1), and that power.
+
+    The squares of numbers beyond 1e154 are infinite, those of numbers below 1e-162 are zero.
+    """
+    exponent = int(np.frexp(np.abs(values).max())[1])
+    return np.ldexp(values, -exponent), exponent
 
 
 def rounding_floor(y: np.ndarray) -> float:
@@ -43,12 +69,15 @@ def rounding_floor(y: np.ndarray) -> float:
     return float(y.size * (4 * np.finfo(np.float64).eps * np.abs(y).max()) ** 2)
 
 
-def corrected_information(sum_of_squares: float, count: int, n_parameters: int) -> float:
+def logarithm(sum_of_squares: float) -> float:
+    """Return the natural logarithm, -inf of 0."""
+    return math.log(sum_of_squares) if sum_of_squares > 0 else -math.inf
+
+
+def corrected_information(log_sum_of_squares: float, count: int, n_parameters: int) -> float:
     """Return AICc of least squares; the variance of the residuals is one parameter more."""
     k = n_parameters + 1
-    if sum_of_squares == 0:
-        return -np.inf
-    return float(count * np.log(sum_of_squares / count) + 2 * k + 2 * k * (k + 1) / (count - k - 1))
+    return count * (log_sum_of_squares - math.log(count)) + 2 * k + 2 * k * (k + 1) / (count - k - 1)
 
 
 def fit_exponential(v: np.ndarray, y: np.ndarray, level: float = 0.95) -> ExponentialFit:
@@ -57,13 +86,28 @@ def fit_exponential(v: np.ndarray, y: np.ndarray, level: float = 0.95) -> Expone
     ``start`` is the value of the curve at the least v. A constant y leaves rate, amplitude and start NaN; where only
     the first or last point departs from a constant, the rate is infinite. A straight line has no amplitude nor offset.
     """
+    (v, v_power), (y, y_power) = near_one(v), near_one(y)
+    return _fit(v, y, level).rescaled(v_power, y_power)
+
+
+def _fit(v: np.ndarray, y: np.ndarray, level: float) -> ExponentialFit:
+    """Return the fit of numbers whose squares neither overflow nor vanish."""
     m = y.size
     floor = rounding_floor(y)
     if np.sum((y - y.mean()) ** 2) <= floor:
         unknown = np.full(2, np.nan)
         constant = float(y.mean())
         return ExponentialFit(
-            np.nan, np.nan, constant, np.nan, unknown, unknown, np.full(2, constant), unknown, y - constant, floor
+            np.nan,
+            np.nan,
+            constant,
+            np.nan,
+            unknown,
+            unknown,
+            np.full(2, constant),
+            unknown,
+            y - constant,
+            logarithm(floor),
         )
     curve = _Curve(v, y)
     rates = _rates(np.unique(v))
@@ -106,7 +150,7 @@ def fit_exponential(v: np.ndarray, y: np.ndarray, level: float = 0.95) -> Expone
         offset_interval=intervals[1],
         start_interval=intervals[2],
         residual=curve.residual(rate),
-        sum_of_squares=least,
+        log_sum_of_squares=logarithm(least),
     )
 
 

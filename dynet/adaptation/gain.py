@@ -10,7 +10,7 @@ import xarray as xr
 
 from dynet._labels import dataset
 from dynet._validate import Faults
-from dynet.adaptation.exponential import corrected_information, fit_exponential, rounding_floor
+from dynet.adaptation.exponential import corrected_information, fit_exponential, logarithm, near_one, rounding_floor
 from dynet.adaptation.series import series_along
 from dynet.typing import ArrayLike, Rng
 
@@ -174,13 +174,15 @@ def _fits(xi: np.ndarray, gain: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.
         fit = fit_exponential(points, gain, _LEVEL)
         parameters[i] = fit.amplitude, fit.rate, fit.offset
         intervals[i] = fit.amplitude_interval, fit.rate_interval, fit.offset_interval
-        residuals[i], information[i] = fit.residual, corrected_information(fit.sum_of_squares, m, 3)
-    residuals[2] = gain - gain.mean()
-    squares = max(float(np.sum(residuals[2] ** 2)), rounding_floor(gain))
+        residuals[i], information[i] = fit.residual, corrected_information(fit.log_sum_of_squares, m, 3)
+    scaled, power = near_one(gain)
+    mean = scaled.mean()
+    squares = max(float(np.sum((scaled - mean) ** 2)), rounding_floor(scaled))
     half = scipy.stats.t.ppf((1 + _LEVEL) / 2, m - 1) * np.sqrt(squares / (m - 1) / m)
-    parameters[2, 2] = gain.mean()
-    intervals[2, 2] = gain.mean() - half, gain.mean() + half
-    information[2] = corrected_information(squares, m, 1)
+    with np.errstate(over="ignore"):
+        residuals[2], parameters[2, 2] = np.ldexp(scaled - mean, power), np.ldexp(mean, power)
+        intervals[2, 2] = np.ldexp([mean - half, mean + half], power)
+    information[2] = corrected_information(logarithm(squares) + 2 * power * np.log(2), m, 1)
     return parameters, intervals, residuals, information
 
 

@@ -9,7 +9,7 @@ import xarray as xr
 
 from dynet._labels import dataset
 from dynet._validate import Faults, is_number
-from dynet.adaptation.exponential import ExponentialFit, fit_exponential
+from dynet.adaptation.exponential import ExponentialFit, fit_exponential, near_one
 from dynet.adaptation.series import series_along
 
 __all__ = ["fit_adaptation"]
@@ -88,13 +88,12 @@ def fit_adaptation(trace: xr.DataArray, *, dim: str = "time", window: float = 0.
             UserWarning,
             stacklevel=2,
         )
-    squares = np.array([np.sum((row - row.mean()) ** 2) for row in series.values])
-    with np.errstate(divide="ignore", invalid="ignore"):
-        explained = 1 - np.array([np.sum(fit.residual**2) for fit in fits]) / squares
-    explained[np.isnan([fit.rate for fit in fits])] = np.nan
+    near = [near_one(row) for row in series.values]
+    scaled = np.array([row for row, _ in near])
+    explained = np.array([_explained(row, power, fit) for (row, power), fit in zip(near, fits, strict=True)])
     order = np.argsort(series.points, kind="stable")
     width = max(1, round(window * order.size))
-    early, late = (series.values[:, chosen].mean(axis=1) for chosen in (order[:width], order[-width:]))
+    early, late = (scaled[:, chosen].mean(axis=1) for chosen in (order[:width], order[-width:]))
     with np.errstate(divide="ignore", invalid="ignore"):
         contrast = np.where((early * late < 0) | (early + late == 0), np.nan, (early - late) / (early + late))
         onset, steady = parameters[:, 0], parameters[:, 1]
@@ -119,6 +118,14 @@ def fit_adaptation(trace: xr.DataArray, *, dim: str = "time", window: float = 0.
         "window": float(window),
     }
     return dataset(variables, coords, attrs)
+
+
+def _explained(scaled: np.ndarray, power: int, fit: ExponentialFit) -> float:
+    """Return the part of the variance of a trace, divided by a power of two, that its fit explains."""
+    if np.isnan(fit.rate):
+        return np.nan
+    left = np.ldexp(fit.residual, -power)
+    return float(1 - np.sum(left**2) / np.sum((scaled - scaled.mean()) ** 2))
 
 
 def _parameters(fit: ExponentialFit) -> tuple[float, float, float]:

@@ -40,13 +40,13 @@ def response_curve(
     xarray.Dataset
         With the other dimensions of ``response`` in front: ``current(..., bin)``, the mean stimulus of a bin;
         ``rate(..., bin)``, the mean response; ``standard_error(..., bin)`` of independent samples; ``slope(..., bin)``
-        of the response against the stimulus within the bin, NaN where the stimulus does not vary;
+        of the response against the stimulus within the bin, NaN where all stimuli of a bin are equal;
         ``n_samples(bin)``.
 
     Raises
     ------
     InputError
-        If dimensions or sizes do not fit, samples are not finite, or there are too few for the bins.
+        If dimensions or sizes do not fit, samples are not finite or too few for the bins, or a stimulus is constant.
 
     References
     ----------
@@ -68,6 +68,8 @@ def response_curve(
     least = 2 * n_bins if faults.integer("n_bins", n_bins, 2) else 0
     if not len(faults) and r.sizes[dim] < least:
         faults.add("n_bins", n_bins, f"there are {r.sizes[dim]} samples: give at most {r.sizes[dim] // 2}")
+    if not len(faults):
+        _varying(faults, s, dim)
     faults.raise_if_any()
     currents, rates = s.broadcast_like(r).transpose(*r.dims).values, r.values
     order = np.argsort(currents, axis=-1, kind="stable")
@@ -78,12 +80,12 @@ def response_curve(
     for start, stop in pairwise(edges):
         x, y = currents[..., start:stop], rates[..., start:stop]
         away = x - x.mean(axis=-1, keepdims=True)
-        squares = np.sum(away**2, axis=-1)
+        # of equal stimuli rounding leaves squares that are not quite 0
+        squares = np.where(np.ptp(x, axis=-1) > 0, np.sum(away**2, axis=-1), np.nan)
         columns["current"].append(x.mean(axis=-1))
         columns["rate"].append(y.mean(axis=-1))
         columns["standard_error"].append(y.std(axis=-1, ddof=1) / np.sqrt(stop - start))
-        with np.errstate(divide="ignore", invalid="ignore"):
-            columns["slope"].append(np.where(squares > 0, np.sum(away * y, axis=-1) / squares, np.nan))
+        columns["slope"].append(np.sum(away * y, axis=-1) / squares)
     lead = tuple(str(d) for d in r.dims[:-1])
     words = {
         "current": "mean stimulus of the bin",
@@ -247,6 +249,19 @@ def _matching(faults: Faults, r: xr.DataArray, s: xr.DataArray) -> None:
             faults.say(f"stimulus has {s.sizes[d]} along {d}, response {r.sizes[d]}")
         elif d in s.coords and d in r.coords and not np.array_equal(s[d].values, r[d].values):
             faults.say(f"stimulus and response have different labels along {d}")
+
+
+def _varying(faults: Faults, s: xr.DataArray, dim: str) -> None:
+    """Note stimuli that stay the same: their responses lie on no curve."""
+    constant = s.max(dim) == s.min(dim)
+    if not bool(constant.any()):
+        return
+    if constant.ndim == 0:
+        where = f"is {float(s.isel({dim: 0})):g} throughout"
+    else:
+        entry = {str(d): int(i[0]) for d, i in zip(constant.dims, np.nonzero(constant.values), strict=True)}
+        where = f"is constant for {int(constant.sum())} of {constant.size} rows, the first at {entry}"
+    faults.say(f"stimulus {where}: give one that varies along {dim}, and leave constant rows out")
 
 
 def _others(r: xr.DataArray, dim: str) -> dict[Any, Any]:

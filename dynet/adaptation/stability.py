@@ -215,10 +215,7 @@ def stability_boundary(n: ArrayLike, *, xi: ArrayLike, sigma: ArrayLike = 1.0, m
     """
     check_gamma(n, 0.0, s_outside="error")
     faults = Faults()
-    positive_deviations(faults, sigma)
-    faults.real_array("xi", plain(xi), finite=True)
-    if not (is_number(margin) and -np.inf < margin < 1):
-        faults.add("margin", margin, "give a number below 1, such as 0.013")
+    check_boundary(faults, xi, sigma, margin)
     faults.raise_if_any()
     result = xr.apply_ufunc(boundary_saturation, *map(plain, (n, xi, sigma)), kwargs={"margin": float(margin)})
     if isinstance(result, xr.DataArray):
@@ -235,6 +232,14 @@ def boundary_saturation(n: Any, xi: Any, sigma: Any, *, margin: float) -> Any:
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         s = np.where(p > 0.5, (wanted - 1) + q, wanted - p) / (p * (n * q - 1))
     return np.where(np.isfinite(s), s, np.nan)[()]
+
+
+def check_boundary(faults: Faults, xi: Any, sigma: Any, margin: Any) -> None:
+    """Note what no boundary can be computed for."""
+    positive_deviations(faults, sigma)
+    faults.real_array("xi", plain(xi), finite=True)
+    if not (is_number(margin) and -np.inf < margin < 1):
+        faults.add("margin", margin, "give a number below 1, such as 0.013")
 
 
 def positive_deviations(faults: Faults, sigma: Any) -> None:

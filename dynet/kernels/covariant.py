@@ -18,9 +18,10 @@ from numba import njit
 from dynet.kernels import rk
 from dynet.kernels.caching import CACHE
 from dynet.kernels.formulas import pack_frame, unpack_frame
+from dynet.kernels.orthonormalise import remove_earlier, squared_length
 from dynet.kernels.rounding import is_rounding
 from dynet.kernels.small import PLAIN_LOOPS_UP_TO, input_row
-from dynet.kernels.traced import peek, poke
+from dynet.kernels.tuple_memory import peek, poke
 
 
 @njit(error_model="numpy", nogil=True, cache=CACHE)
@@ -35,24 +36,17 @@ def triangulate_plain(V, R):  # type: ignore[no-untyped-def]
     R[:, :] = 0.0
     largest, total = 0.0, 0.0
     for j in range(k):
-        square = _square(V, j)
+        square = squared_length(V, j)
         largest = max(largest, np.sqrt(square))
         total += square
     if not np.isfinite(total):
         R[:, :] = np.nan
         return
     for j in range(k):
-        before = np.sqrt(_square(V, j))
+        before = np.sqrt(squared_length(V, j))
         # another pass makes the column orthogonal to rounding where much of its length was cancelled
         for _ in range(3):
-            for m in range(j):
-                overlap = 0.0
-                for i in range(n):
-                    overlap += V[i, m] * V[i, j]
-                for i in range(n):
-                    V[i, j] -= overlap * V[i, m]
-                R[m, j] += overlap
-            R[j, j] = np.sqrt(_square(V, j))
+            R[j, j] = remove_earlier(V, j, R)
             if R[j, j] >= 0.5 * before:
                 break
             before = R[j, j]
@@ -68,7 +62,7 @@ def triangulate_lapack(V, R):  # type: ignore[no-untyped-def]
     """`triangulate_plain` by Householder reflections, for larger frames."""
     n, k = V.shape
     count = 0
-    while count < k and _square(V, count) != 0.0:
+    while count < k and squared_length(V, count) != 0.0:
         count += 1
     R[:, :] = 0.0
     if count == 0:
@@ -93,14 +87,6 @@ def triangulate_lapack(V, R):  # type: ignore[no-untyped-def]
         if is_rounding(R, j, largest, np.finfo(V.dtype).eps):
             _lose(V, R, j)
             return
-
-
-@njit(error_model="numpy", nogil=True, cache=CACHE)
-def _square(V, j):  # type: ignore[no-untyped-def]
-    square = 0.0
-    for i in range(V.shape[0]):
-        square += V[i, j] * V[i, j]
-    return square
 
 
 @njit(error_model="numpy", nogil=True, cache=CACHE)
@@ -177,15 +163,9 @@ def _tuple_block(tangent: Any) -> Any:
     return recorded_block
 
 
-_TANGENTS = {
-    "map": rk.map_tangent,
-    "linearize": rk.linearized_tangent,
-    "euler": rk.euler_tangent,
-    "rk4": rk.rk4_tangent,
-}
 #: Recording loops by the way a step is taken: for frames that are arrays, for frames that are tuples.
-RECORDED_BLOCKS: dict[str, Any] = {kind: _array_block(tangent) for kind, tangent in _TANGENTS.items()}
-RECORDED_TUPLE_BLOCKS: dict[str, Any] = {kind: _tuple_block(tangent) for kind, tangent in _TANGENTS.items()}
+RECORDED_BLOCKS: dict[str, Any] = {kind: _array_block(tangent) for kind, tangent in rk.TANGENTS.items()}
+RECORDED_TUPLE_BLOCKS: dict[str, Any] = {kind: _tuple_block(tangent) for kind, tangent in rk.TANGENTS.items()}
 
 
 @njit(error_model="numpy", nogil=True, cache=CACHE)

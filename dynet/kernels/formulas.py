@@ -13,7 +13,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from dynet.kernels.traced import half_exponent, in_type_of, is_double, plus_product, root, select, traced, vector, wide
+from dynet.kernels.symbols import half_exponent, in_type_of, is_double, plus_product, root, select, vector, wide
+from dynet.kernels.traced import traced
 
 #: Squared lengths outside of the first range are brought back; outside of the second they are not trusted.
 _SHORT, _LONG = 1e-40, 1e40

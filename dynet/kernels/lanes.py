@@ -25,7 +25,8 @@ from dynet.kernels.formulas import (
 )
 from dynet.kernels.qr import add_growth
 from dynet.kernels.small import input_row
-from dynet.kernels.traced import as_intrinsic, load_tuple, peek, poke, widest_vectors
+from dynet.kernels.traced import as_intrinsic
+from dynet.kernels.tuple_memory import load_tuple, peek, poke
 
 #: Trajectories in one piece of memory.
 LANES = 16
@@ -33,6 +34,22 @@ LANES = 16
 _BETWEEN_RESCALINGS = 4
 #: Arrays are not counted: calls that count would keep the lanes from becoming vectors, and no array is made here.
 _OPTIONS: dict[str, Any] = {"error_model": "numpy", "nogil": True, "_nrt": False}
+
+
+def _widest_vectors() -> None:
+    """Let the loops of the function that calls this use the widest vectors that the processor has."""
+
+
+def _widest_vectors_definition() -> Any:
+    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        # the compiler takes half of them unless it is told; llvmlite knows no attributes with values by name
+        set.add(builder.function.attributes, '"prefer-vector-width"="512"')
+        return context.get_dummy_value()
+
+    return types.void(), generate
+
+
+widest_vectors: Any = as_intrinsic(_widest_vectors, _widest_vectors_definition)
 
 
 class Rows(NamedTuple):
@@ -178,9 +195,4 @@ def _settle(piece, x, V, n_steps, growth, failed):  # type: ignore[no-untyped-de
 
 
 #: Loops by the way a step is taken.
-LANE_BLOCKS: dict[str, Any] = {
-    "map": _lane_block(rk.map_tangent),
-    "linearize": _lane_block(rk.linearized_tangent),
-    "euler": _lane_block(rk.euler_tangent),
-    "rk4": _lane_block(rk.rk4_tangent),
-}
+LANE_BLOCKS: dict[str, Any] = {kind: _lane_block(tangent) for kind, tangent in rk.TANGENTS.items()}

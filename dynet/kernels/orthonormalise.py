@@ -30,18 +30,18 @@ def orthonormalise_plain(V, pivots):  # type: ignore[no-untyped-def]
     R = np.zeros((k, k))
     largest = 0.0
     for j in range(k):
-        largest = max(largest, _squared_length(V, j))
+        largest = max(largest, squared_length(V, j))
     largest = np.sqrt(largest)
     epsilon = np.finfo(V.dtype).eps
     smallest_pivot = np.inf
     largest_pivot = 0.0
     for j in range(k):
-        before = np.sqrt(_squared_length(V, j))
-        pivot = _remove_earlier(V, j, R)
+        before = np.sqrt(squared_length(V, j))
+        pivot = remove_earlier(V, j, R)
         while epsilon * largest < pivot < 0.5 * before:
             # half of the length was cancelled: only another pass makes what is left orthogonal to rounding
             before = pivot
-            pivot = _remove_earlier(V, j, R)
+            pivot = remove_earlier(V, j, R)
         R[j, j] = pivot
         if is_rounding(R, j, largest, epsilon):
             pivots[j] = 0.0
@@ -59,7 +59,8 @@ def orthonormalise_plain(V, pivots):  # type: ignore[no-untyped-def]
 
 
 @njit(error_model="numpy", nogil=True)
-def _squared_length(V, j):  # type: ignore[no-untyped-def]
+def squared_length(V, j):  # type: ignore[no-untyped-def]
+    """Return that of column ``j``."""
     total = 0.0
     for i in range(V.shape[0]):
         total += V[i, j] * V[i, j]
@@ -67,7 +68,7 @@ def _squared_length(V, j):  # type: ignore[no-untyped-def]
 
 
 @njit(error_model="numpy", nogil=True)
-def _remove_earlier(V, j, R):  # type: ignore[no-untyped-def]
+def remove_earlier(V, j, R):  # type: ignore[no-untyped-def]
     """Take from column ``j`` its parts along the columns before it, add them to R; return the length of the rest."""
     n = V.shape[0]
     for m in range(j):
@@ -77,7 +78,7 @@ def _remove_earlier(V, j, R):  # type: ignore[no-untyped-def]
         for i in range(n):
             V[i, j] -= overlap * V[i, m]
         R[m, j] += overlap
-    return np.sqrt(_squared_length(V, j))
+    return np.sqrt(squared_length(V, j))
 
 
 @njit(error_model="numpy", nogil=True, cache=CACHE)

@@ -26,7 +26,7 @@ from dynet.kernels.formulas import (
 )
 from dynet.kernels.orthonormalise import orthonormalise, orthonormalise_plain
 from dynet.kernels.small import input_row, tuple_setitem
-from dynet.kernels.traced import peek, poke
+from dynet.kernels.tuple_memory import peek, poke
 
 # a product of pivots is turned into a logarithm before it can leave this range
 _LOW, _HIGH = 1e-100, 1e100
@@ -167,15 +167,9 @@ def _trajectory_block(step: Any) -> Any:
     return trajectory_block
 
 
-_TANGENTS = {
-    "map": rk.map_tangent,
-    "linearize": rk.linearized_tangent,
-    "euler": rk.euler_tangent,
-    "rk4": rk.rk4_tangent,
-}
 #: Loops by the way a step is taken: for frames that are arrays, for frames that are tuples, for states alone.
-SPECTRUM_BLOCKS: dict[str, Any] = {kind: _array_block(tangent) for kind, tangent in _TANGENTS.items()}
-TUPLE_BLOCKS: dict[str, Any] = {kind: _tuple_block(tangent) for kind, tangent in _TANGENTS.items()}
+SPECTRUM_BLOCKS: dict[str, Any] = {kind: _array_block(tangent) for kind, tangent in rk.TANGENTS.items()}
+TUPLE_BLOCKS: dict[str, Any] = {kind: _tuple_block(tangent) for kind, tangent in rk.TANGENTS.items()}
 TRAJECTORY_BLOCKS: dict[str, Any] = {
     "map": _trajectory_block(rk.map_step),
     "linearize": _trajectory_block(rk.linearized_step),

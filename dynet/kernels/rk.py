@@ -86,6 +86,15 @@ def _rk4_sum(x, dt, k1, k2, k3, k4):  # type: ignore[no-untyped-def]
     return plus_scaled(y, dt / 6, k4)
 
 
+#: Steps with a frame by the way they are taken.
+TANGENTS: dict[str, Any] = {
+    "map": map_tangent,
+    "linearize": linearized_tangent,
+    "euler": euler_tangent,
+    "rk4": rk4_tangent,
+}
+
+
 @njit(error_model="numpy", nogil=True, forceinline=True)
 def central_difference(f, scale, t, x, u, p):  # type: ignore[no-untyped-def]
     """Return the Jacobian of ``f`` by central differences, each entry shifted by its own step."""

@@ -7,13 +7,11 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from dynet._labels import EXPONENT_UNITS, dataset, unit_coordinates
 from dynet._progress import progress_over
 from dynet._validate import Faults
 from dynet.errors import ConvergenceError, DivergenceError
 from dynet.lyapunov.spectrum import lyapunov_spectrum
 from dynet.orbits.attractor_evidence import (
-    LEVEL,
     Exponents,
     drift_of,
     exponents_of,
@@ -21,23 +19,19 @@ from dynet.orbits.attractor_evidence import (
     recurrence_of_map,
 )
 from dynet.orbits.attractor_groups import Case, grouped
+from dynet.orbits.attractor_labels import attractors_dataset
 from dynet.orbits.attractor_rules import named, of_neutral_point
 from dynet.orbits.autonomous import require_autonomous
 from dynet.systems.compiled import compiled_parts
 from dynet.systems.flow import Flow
 from dynet.systems.map import Map
 from dynet.systems.trajectory import simulate
-from dynet.systems.unit_names import unit_coords
 from dynet.typing import ArrayLike, Rng
 from dynet.variational.field import Field, checked_field, require_system
 from dynet.variational.integration import integration_steps
 
 __all__ = ["classify_attractor"]
 
-REFERENCES = (
-    "Haken (1983) doi:10.1016/0375-9601(83)90209-8; Eckmann & Ruelle (1985) doi:10.1103/RevModPhys.57.617; "
-    "Benettin et al. (1980) doi:10.1007/BF02128236"
-)
 #: Of the step of a flow and the largest norm of its Jacobian: errors of Runge-Kutta steps are then below 1e-5.
 _STEP_TIMES_NORM = 0.2
 _NORMS_FROM, _STEPS_TO_LOOK, _TIMES_TO_LOOK = 40, 400, 1000.0
@@ -144,7 +138,7 @@ def classify_attractor(
         cases = _cases(field, stepped, starts, settings, rng, progress)
         if all(case.label != "unknown" for case in cases):
             break
-    return _label(system, cases, grouped(cases), settings)
+    return attractors_dataset(system, cases, grouped(cases), settings)
 
 
 def _cases(
@@ -261,70 +255,3 @@ def _judged(
         label, reason = named(exponents, back, drift, is_flow, len(exponents.values) == field.n)
     sample = states[:: max(len(states) // _SAMPLES, 1)]
     return Case(label, reason, exponents, back, drift, scale, run[-1], sample)
-
-
-def _label(system: Map | Flow, cases: list[Case], groups: list[list[int]], settings: dict[str, Any]) -> xr.Dataset:
-    k, n = settings["n_exponents"], cases[0].state.size
-    firsts = [cases[group[0]] for group in groups]
-    values, errors = np.full((len(groups), k), np.nan), np.full((len(groups), k), np.nan)
-    late, resolution = np.full((len(groups), 2), np.nan), np.full(len(groups), np.nan)
-    counts = np.zeros((len(groups), 3), dtype=int)
-    for row, (case, group) in enumerate(zip(firsts, groups, strict=True)):
-        if case.exponents is None:
-            continue
-        members = [cases[s].exponents for s in group]
-        values[row] = np.mean([e.values for e in members if e is not None], axis=0)
-        errors[row] = case.exponents.errors
-        late[row], resolution[row] = case.exponents.late, case.exponents.resolution
-        signs = case.exponents.signs
-        counts[row] = (signs == 0).sum(), (signs == 1).sum(), np.isnan(signs).sum()
-    index = np.empty(len(cases), dtype=int)
-    for row, group in enumerate(groups):
-        index[group] = row
-    backs = [case.recurrence for case in firsts]
-    time_unit = system.time_unit
-    per_time = EXPONENT_UNITS.format(time_unit=time_unit)
-    each, by_exponent = ("attractor",), ("attractor", "exponent")
-    variables: dict[str, Any] = {
-        "label": (each, np.array([case.label for case in firsts]), "kind of attractor", "1"),
-        "reason": (each, np.array([case.reason for case in firsts]), "what the label rests on", "1"),
-        "n_zero": (each, counts[:, 0], "exponents that are zero", "1"),
-        "n_positive": (each, counts[:, 1], "exponents that are positive", "1"),
-        "n_undecided": (each, counts[:, 2], "exponents whose sign the run cannot tell", "1"),
-        "lyapunov_exponent": (by_exponent, values, "Lyapunov exponent, mean over the starts that agree", per_time),
-        "standard_error": (by_exponent, errors, "standard error of the exponent of one start", per_time),
-        "resolution": (each, resolution, "exponents below it count as zero", per_time),
-        "late_rate": (("attractor", "part"), late, "leading exponent late in the run", per_time),
-        "recurrence": (
-            each,
-            np.array([np.nan if b is None else b.miss for b in backs]),
-            "miss of returns, relative",
-            "1",
-        ),
-        "period": (each, np.array([np.nan if b is None else b.period for b in backs]), "period", time_unit),
-        "drift": (each, np.array([case.drift for case in firsts]), "drift of mean and spread, relative", "1"),
-        "state": (
-            ("attractor", "unit"),
-            np.array([case.state for case in firsts]),
-            "last state of the first start",
-            "1",
-        ),
-        "share": (each, np.array([len(group) / len(cases) for group in groups]), "share of the starts", "1"),
-        "attractor_of_start": (("start",), index, "attractor that the start comes to", "1"),
-    }
-    coords = {
-        "attractor": np.arange(len(groups)),
-        "exponent": np.arange(1, k + 1),
-        "part": ["second quarter", "second half"],
-        "start": np.arange(len(cases)),
-        **unit_coordinates(unit_coords(system.units, n)),
-    }
-    attrs = {
-        "title": "Attractors",
-        "method": "signs of Lyapunov exponents, returns of the orbit and drift with time",
-        "references": REFERENCES,
-        "level": LEVEL,
-        "time_unit": time_unit,
-        **settings,
-    }
-    return dataset(variables, coords, attrs)

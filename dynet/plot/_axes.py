@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import xarray as xr
@@ -46,13 +46,33 @@ def named_results(results: Any, variable: str, maker: str) -> dict[str, xr.Datas
         raise InputError("results={}: give at least one result")
     for name, result in named.items():
         if not isinstance(result, xr.Dataset) or variable not in result:
-            label = f"results['{name}']" if name else "result"
-            raise InputError(f"{label}={shown(type(result).__name__)}: give a Dataset from {maker}, or a dict of them")
+            raise InputError(f"{label_of(name)}={_kind(result)}: give a Dataset from {maker}, or a dict of them")
         if "exponent" in result.coords and "exponent" not in result.dims:
             raise InputError(
                 f"a single exponent was selected: keep the axis with .sel(exponent=[{result.exponent.item()}])"
             )
     return named
+
+
+def label_of(name: str) -> str:
+    """Return how errors call the result of that name."""
+    return f"results['{name}']" if name else "result"
+
+
+def require_one(name: str, dims: Iterable[Hashable], what: str) -> None:
+    """Raise if a result has ``dims`` besides those that a picture shows: it holds several of ``what``."""
+    further = [str(dim) for dim in dims]
+    if further:
+        chosen = ", ".join(f"{dim}=0" for dim in further)
+        raise InputError(
+            f"{label_of(name)} holds several {what}, along {', '.join(further)}: draw one, such as .isel({chosen})"
+        )
+
+
+def _kind(result: Any) -> str:
+    """Return what was given instead of a result: a Dataset is told by its title."""
+    title = result.attrs.get("title") if isinstance(result, xr.Dataset) else None
+    return f"Dataset {title!r}" if title else shown(type(result).__name__)
 
 
 def only_result(result: Any, variable: str, maker: str) -> xr.Dataset:
@@ -70,8 +90,9 @@ def require_exponents(named: dict[str, xr.Dataset]) -> None:
         found = result.get("lyapunov_exponent", xr.DataArray()).dims
         if found != ("exponent",):
             dims = ", ".join(map(str, found)) or "none"
-            label = f"results['{name}']" if name else "result"
-            faults.say(f"{label} has exponents with dimensions {dims}: give a result of dynet.lyapunov_spectrum")
+            faults.say(
+                f"{label_of(name)} has exponents with dimensions {dims}: give a result of dynet.lyapunov_spectrum"
+            )
     faults.raise_if_any()
 
 

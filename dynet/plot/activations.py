@@ -10,7 +10,7 @@ import xarray as xr
 
 from dynet._validate import Faults
 from dynet.errors import InputError
-from dynet.plot._axes import FAINT, axes_of, colour, named_results, tidy
+from dynet.plot._axes import FAINT, axes_of, colour, label_of, named_results, tidy
 from dynet.systems.gamma import gamma_parts, gamma_value
 from dynet.typing import ArrayLike
 
@@ -57,7 +57,7 @@ def activation(
     Raises
     ------
     InputError
-        If something else is given.
+        If a result has no gains and saturations, those of several sequences, or ``x`` is no array (points,).
 
     Examples
     --------
@@ -71,15 +71,14 @@ def activation(
     named = named_results(results, "gain", "dynet.adaptation_trace")
     for name, result in named.items():
         if "saturation" not in result or "neuron" not in result["gain"].dims or "sequence" in result["gain"].dims:
-            label = f"results['{name}']" if name else "result"
             raise InputError(
-                f"{label} has gains over {', '.join(map(str, result['gain'].dims))}: give a Dataset from "
+                f"{label_of(name)} has gains over {', '.join(map(str, result['gain'].dims))}: give a Dataset from "
                 "dynet.adaptation_trace, of one sequence"
             )
     faults = Faults()
     points = None if x is None else faults.real_array("x", x, finite=True)
     if points is not None and points.ndim != 1:
-        faults.add("x", points, "give pre-activations (points,)")
+        faults.add("x", points, "give pre-activations (points,), such as numpy.linspace(-5, 5, 201)")
     faults.raise_if_any()
     if points is None:
         points = _points(list(named.values()))
@@ -165,7 +164,7 @@ def jacobian_map(
     Raises
     ------
     InputError
-        If something else is given.
+        If a result is not from `dynet.jacobian_map`, or there is no such ``variable``.
 
     Examples
     --------
@@ -180,8 +179,9 @@ def jacobian_map(
     named = named_results(results, variable, "dynet.jacobian_map")
     for name, result in named.items():
         if set(result[variable].dims) != {"gain", "saturation"}:
-            label = f"results['{name}']" if name else "result"
-            raise InputError(f"{label} is no map over gain and saturation: give a Dataset from dynet.jacobian_map")
+            raise InputError(
+                f"{label_of(name)} is no map over gain and saturation: give a Dataset from dynet.jacobian_map"
+            )
     single = len(named) == 1
     ax = axes_of(ax)
     critical, words = _CRITICAL[variable]

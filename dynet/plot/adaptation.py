@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import xarray as xr
 
-from dynet.errors import InputError
-from dynet.plot._axes import axes_of, colour, named_results, tidy
+from dynet.plot._axes import axes_of, colour, named_results, require_one, tidy
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -38,7 +37,7 @@ def gain_scaling(results: xr.Dataset | Mapping[str, xr.Dataset], *, ax: Axes | N
     Raises
     ------
     InputError
-        If something else than one fitted gain is given.
+        If a result is not from `dynet.fit_gain_scaling`, or holds several gains.
 
     Examples
     --------
@@ -50,9 +49,7 @@ def gain_scaling(results: xr.Dataset | Mapping[str, xr.Dataset], *, ax: Axes | N
     """
     named = named_results(results, "best_model", "dynet.fit_gain_scaling")
     for name, result in named.items():
-        if result["best_model"].ndim:
-            dims = ", ".join(str(d) for d in result["best_model"].dims)
-            raise InputError(f"result {name!r} holds several gains: choose one with .isel along {dims}")
+        require_one(name, result["best_model"].dims, "gains")
     ax = axes_of(ax)
     label = "level"
     for number, (name, result) in enumerate(named.items()):

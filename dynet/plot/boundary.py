@@ -10,7 +10,7 @@ import xarray as xr
 
 from dynet.adaptation.stability import stability_boundary as boundary_of
 from dynet.errors import InputError
-from dynet.plot._axes import FAINT, axes_of, colour, named_results, tidy
+from dynet.plot._axes import FAINT, axes_of, colour, label_of, named_results, tidy
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -41,7 +41,7 @@ def stability_boundary(
     Raises
     ------
     InputError
-        If something else is given, or a result has several drives.
+        If a result is not from `dynet.boundary_distance`, or holds several values of drive or deviation.
 
     Notes
     -----
@@ -60,7 +60,7 @@ def stability_boundary(
         for given in ("drive", "deviation"):
             if np.ptp(result[given].values) > 0:
                 raise InputError(
-                    f"result {name!r} holds several values of {given}: give one result for each, in a dict"
+                    f"{label_of(name)} holds several values of {given}: give one result for each, in a dict"
                 )
     ax = axes_of(ax)
     # a grid that is fine next to where all gains are

@@ -56,7 +56,7 @@ def continuation(
     Raises
     ------
     InputError
-        If something else is given, the parameters differ, or there is no such unit.
+        If a result is not from `dynet.continue_orbit`, their parameters differ, or there is no such unit.
 
     Examples
     --------
@@ -70,7 +70,9 @@ def continuation(
     faults.choice("quantity", quantity, ("state", "frequency", "period"))
     parameters = {str(result.attrs["parameter"]) for result in named.values()}
     if len(parameters) > 1:
-        faults.say(f"results are along different parameters ({', '.join(sorted(parameters))}): draw one")
+        faults.say(
+            f"results are along different parameters ({', '.join(sorted(parameters))}): draw them on axes of their own"
+        )
     names = [str(name) for name in next(iter(named.values()))["unit"].values]
     unit = names[0] if unit is None else unit
     if any(unit not in result["unit"].values for result in named.values()):

@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 
 from dynet.errors import InputError
-from dynet.plot._axes import FAINT, axes_of, only_result, tidy
+from dynet.plot._axes import FAINT, axes_of, only_result, require_one, tidy
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -33,7 +33,7 @@ def controller(result: xr.Dataset, *, ax: Axes | None = None) -> Axes:
     Raises
     ------
     InputError
-        If something else is given, several units, or one component.
+        If ``result`` is not from `dynet.controller_manifold`, holds several units, or has one component only.
 
     Examples
     --------
@@ -48,10 +48,10 @@ def controller(result: xr.Dataset, *, ax: Axes | None = None) -> Axes:
     level, time = result.attrs["level_dimension"], result.attrs["time_dimension"]
     score = result["score"]
     if score.sizes["component"] < 2:
-        raise InputError("the result has one component: give n_components=2 to dynet.controller_manifold")
-    others = [str(d) for d in score.dims if d not in (level, time, "component")]
-    if others:
-        raise InputError(f"the result holds several units: choose one with .isel along {', '.join(others)}")
+        raise InputError(
+            "result has one component, a picture needs two: give n_components=2 to dynet.controller_manifold"
+        )
+    require_one("", (d for d in score.dims if d not in (level, time, "component")), "units")
     ax = axes_of(ax, width=5.2, height=4.0)
     from matplotlib import colormaps
 

@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 
 from dynet._validate import Faults
-from dynet.plot._axes import axes_of, colour, named_results, tidy
+from dynet.plot._axes import axes_of, colour, label_of, named_results, tidy
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -46,7 +46,7 @@ def loss_curves(
     Raises
     ------
     InputError
-        If something else than trainings is given, or a result has further dimensions.
+        If a result is not from `dynet.torch.train`, or has further dimensions.
 
     Examples
     --------
@@ -63,7 +63,7 @@ def loss_curves(
     for name, result in named.items():
         if {*result["loss"].dims} - {"repeat"} != {"epoch"}:
             dims = ", ".join(map(str, result["loss"].dims))
-            faults.say(f"results{[name] if name else ''} has dimensions {dims}: select along all but epoch and repeat")
+            faults.say(f"{label_of(name)} has dimensions {dims}: select along all but epoch and repeat")
     faults.raise_if_any()
     ax = axes_of(ax)
     shown = [quantity] if quantity else ["loss", "validation_loss"] if len(named) == 1 else ["loss"]

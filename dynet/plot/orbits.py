@@ -56,7 +56,7 @@ def phase_portrait(
     Raises
     ------
     InputError
-        If something else is given, or there are no such units or modes.
+        If a result is not a cycle, or there are no such units or modes.
 
     Examples
     --------
@@ -75,7 +75,7 @@ def phase_portrait(
     if modes is not None:
         arrows = _adjoint(faults, modes, index)
         if len(named) > 1:
-            faults.say("modes belong to one cycle, but several are given: draw one")
+            faults.say(f"modes belong to one cycle, but results has {len(named)}: give the one whose modes they are")
     faults.raise_if_any()
     ax = axes_of(ax, width=4.6, height=4.2)
     for number, (name, result) in enumerate(named.items()):
@@ -131,7 +131,7 @@ def cycle(result: xr.Dataset, *, ax: Axes | None = None, units: Sequence[str] | 
     Raises
     ------
     InputError
-        If something else is given, or there are no such units.
+        If ``result`` is not a cycle, or there are no such units.
 
     Examples
     --------
@@ -179,7 +179,7 @@ def multipliers(results: xr.Dataset | Mapping[str, xr.Dataset], *, ax: Axes | No
     Raises
     ------
     InputError
-        If something else is given.
+        If a result is not from `dynet.floquet_multipliers`.
 
     Examples
     --------
@@ -235,7 +235,7 @@ def fixed_points(
     Raises
     ------
     InputError
-        If something else is given, the units differ, or there is a single unit.
+        If ``result`` is not from `dynet.find_fixed_points`, ``trajectory`` has other units, or there is a single unit.
 
     Examples
     --------
@@ -260,7 +260,7 @@ def fixed_points(
     if n < 2:
         faults.say("the system has one unit: principal components need two")
     if not faults and not states.size:
-        faults.say("there are no points and no trajectory to draw")
+        faults.say("result has no points: give a trajectory too, or search from more starts")
     faults.raise_if_any()
     flat = states.reshape(-1, n)
     centre = flat.mean(axis=0)

@@ -53,7 +53,7 @@ def exponent_map(
     Raises
     ------
     InputError
-        If something else is given, it has another number of parameters, or no such exponent.
+        If ``result`` is not from `dynet.exponent_map`, has another number of parameters than two, or no such exponent.
 
     Examples
     --------
@@ -70,7 +70,9 @@ def exponent_map(
     faults.choice("quantity", quantity, ("lyapunov_exponent", "frequency", "period", "label"))
     dims = [str(dim) for dim in result["label"].dims]
     if len(dims) != 2:
-        faults.say(f"result has the parameters {', '.join(dims) or 'none'}: select two of them")
+        faults.say(
+            f"result has the parameters {', '.join(dims) or 'none'}: select two, and a value of each other with .sel"
+        )
     if exponent not in result["exponent"].values:
         faults.add("exponent", exponent, f"choose one from 1 to {result.sizes['exponent']}")
     for name, curve in (boundaries or {}).items():
@@ -143,7 +145,7 @@ def robustness(results: xr.Dataset | Mapping[str, xr.Dataset], *, ax: Axes | Non
     Raises
     ------
     InputError
-        If something else is given.
+        If a result is not from `dynet.zero_exponent_robustness`.
 
     Examples
     --------

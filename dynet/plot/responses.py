@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import xarray as xr
 
-from dynet.errors import InputError
-from dynet.plot._axes import axes_of, colour, named_results, only_result, tidy
+from dynet.plot._axes import axes_of, colour, named_results, only_result, require_one, tidy
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -34,7 +33,7 @@ def response_curve(results: xr.Dataset | Mapping[str, xr.Dataset], *, ax: Axes |
     Raises
     ------
     InputError
-        If something else than such curves is given.
+        If a result is not from `dynet.response_curve`.
 
     Examples
     --------
@@ -81,7 +80,7 @@ def response_distribution(result: xr.Dataset, *, ax: Axes | None = None) -> Axes
     Raises
     ------
     InputError
-        If something else is given, or several units.
+        If ``result`` is not from `dynet.response_distribution`, or holds several units.
 
     Notes
     -----
@@ -99,9 +98,7 @@ def response_distribution(result: xr.Dataset, *, ax: Axes | None = None) -> Axes
     result = only_result(result, "effective_range", "dynet.response_distribution")
     level = result.attrs["level_dimension"]
     quantile = result["quantile"]
-    others = [str(d) for d in quantile.dims if d not in (level, "probability")]
-    if others:
-        raise InputError(f"the result holds several units: choose one with .isel along {', '.join(others)}")
+    require_one("", (d for d in quantile.dims if d not in (level, "probability")), "units")
     ax = axes_of(ax)
     from matplotlib import colormaps
 

@@ -10,7 +10,8 @@ import numpy as np
 import xarray as xr
 
 from dynet._validate import Faults
-from dynet.plot._axes import axes_of, colour, named_results, tidy
+from dynet.errors import InputError
+from dynet.plot._axes import axes_of, colour, label_of, named_results, tidy
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -53,7 +54,8 @@ def covariant_angles(
     Raises
     ------
     InputError
-        If something else is given, or a pair has no angle: its exponents are below resolution, equal or not there.
+        If a result is not from `dynet.covariant_vectors`, or a pair has no angle: its exponents are below resolution,
+        equal or not there.
 
     Notes
     -----
@@ -141,7 +143,7 @@ def participation(results: xr.Dataset | Mapping[str, xr.Dataset], *, ax: Axes | 
     Raises
     ------
     InputError
-        If something else is given, or several results that need a picture each.
+        If a result is not from `dynet.vector_participation`, or several are given that need a picture each.
 
     Examples
     --------
@@ -154,11 +156,9 @@ def participation(results: xr.Dataset | Mapping[str, xr.Dataset], *, ax: Axes | 
     groups = {name: str(result["weight"].dims[0]) for name, result in named.items()}
     many = [name for name, result in named.items() if result.sizes[groups[name]] > _LINES_UP_TO]
     if many and len(named) > 1:
-        faults = Faults()
-        faults.say(
-            f"results['{many[0]}'] has more than {_LINES_UP_TO} groups: give it alone, its picture fills the Axes"
+        raise InputError(
+            f"{label_of(many[0])} has more than {_LINES_UP_TO} groups: give it alone, its picture fills the Axes"
         )
-        faults.raise_if_any()
     ax = axes_of(ax)
     ax.set_xlabel("exponent")
     if many:

@@ -4,29 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal
 
 import torch
 from torch import nn
-from torch.nn.utils import parametrize
 
 from dynet._validate import Faults
-from dynet.systems.adaptive import AdaptiveElman, AdaptiveWeights
-from dynet.systems.cells import GRU, LSTM, Cell, Elman, GammaElman, GammaWeights, Weights
-from dynet.systems.coupled_oscillators import CoupledOscillators, OscillatorWeights
-from dynet.systems.gamma import check_gamma
+from dynet.systems.adaptive import AdaptiveElman
+from dynet.systems.cells import GRU, LSTM, Cell, Elman, GammaElman
+from dynet.systems.coupled_oscillators import CoupledOscillators
 from dynet.systems.layered_systems import recurrent_map
 from dynet.systems.map import Map
 from dynet.systems.recurrent import HiddenStep, RecurrentStep
-from dynet.torch.adaptive import CONTROLLER, AdaptiveRNN
 from dynet.torch.cells_adapter import from_cell
 from dynet.torch.copies import checked_dtype, evaluation_copy, refuse_training
-from dynet.torch.cornn import CoRNN
 from dynet.torch.encoding import Encoder
-from dynet.torch.modules import GammaRNN
+from dynet.torch.found_modules import find_recurrent, is_own_cell, kind_of
+from dynet.torch.layer_weights import LayerWeights, stacked_layers
 from dynet.torch.parameters import ParameterGradient
 
-__all__ = ["from_module", "recurrent_system", "stacked_layers"]
+__all__ = ["from_module", "recurrent_system"]
 
 #: Cells by torch's names of them, with the names that descriptions use; made for the weights of the first layer.
 CELLS: dict[str, tuple[str, Callable[[Any], Cell]]] = {
@@ -38,26 +35,8 @@ CELLS: dict[str, tuple[str, Callable[[Any], Cell]]] = {
     "ADAPTIVE": ("adaptive RNN", lambda w: AdaptiveElman(int(w.W_ag.shape[0]))),
     "CORNN": ("coRNN", lambda _: CoupledOscillators()),
 }
-#: dynet's own modules: their key, the weights that their cell takes, and what those hold besides W_hh, W_xh and b.
-OWN: dict[type[nn.Module], tuple[str, Any, tuple[str, ...]]] = {
-    GammaRNN: ("GAMMA", GammaWeights, ("n", "s")),
-    AdaptiveRNN: ("ADAPTIVE", AdaptiveWeights, CONTROLLER),
-    CoRNN: ("CORNN", OscillatorWeights, ("W_zh", "dt", "gamma", "epsilon")),
-}
-RECURRENT: tuple[type[nn.Module], ...] = (nn.RNNBase, nn.RNNCellBase, *OWN)
 #: What torch calls the entries of `Weights`; those of other weights have their own names.
 TENSORS = {"W_hh": "weight_hh", "W_xh": "weight_ih", "b_hh": "bias_hh", "b_xh": "bias_ih"}
-LayerWeights: TypeAlias = Weights | GammaWeights | AdaptiveWeights | OscillatorWeights
-BIDIRECTIONAL = (
-    "{where} is bidirectional: the backward direction reads the inputs from their end, so no step forwards "
-    "in time gives the whole state. Analyse each direction of the first layer by itself (those above read "
-    "both): from_state_dict with the keys that end in _reverse left out, or with only those, renamed without "
-    "it and given the reversed inputs; or copy the weights into a module with bidirectional=False"
-)
-PROJECTED = (
-    "{where} has proj_size > 0 (weight_hr): its projection is not supported; give from_cell a cell that "
-    "computes one step of it"
-)
 
 
 def from_module(
@@ -128,19 +107,19 @@ def from_module(
     >>> bool((ds.lyapunov_exponent < 0).all())
     True
     """
-    if _is_own_cell(model) and submodule is None and encode is None and state == "full":
+    if is_own_cell(model) and submodule is None and encode is None and state == "full":
         size: Any = model.hidden_size
         return from_cell(model, {"h": size}, dtype=dtype)
     faults = Faults()
     faults.choice("state", state, ("full", "hidden"))
     faults.callable("encode", encode, "of the raw inputs, such as model.embedding", optional=True)
     wanted = checked_dtype(faults, dtype)
-    module, where = _find(faults, model, submodule)
+    module, where = find_recurrent(faults, model, submodule)
     faults.raise_if_any()
     assert module is not None
     refuse_training(faults, "model", model)
     label = f"submodule '{where}'" if where else f"model ({type(module).__name__})"
-    kind = _kind(faults, module, label)
+    kind = kind_of(faults, module, label)
     if state == "hidden" and kind != "LSTM":
         faults.add("state", state, f"only an LSTM has a memory to freeze, and {label} is no LSTM")
     faults.raise_if_any()
@@ -228,119 +207,11 @@ class HiddenModuleStep(HiddenStep):
         self.description, self.encode = description, encode
 
 
-def recurrent_names(model: nn.Module) -> str:
-    """Return the recurrent submodules of ``model``, as an error lists them."""
-    found = [
-        f"submodule='{name}' ({type(module).__name__})"
-        for name, module in model.named_modules()
-        if isinstance(module, RECURRENT) and name
-    ]
-    return ", ".join(found)
-
-
-def _is_own_cell(model: Any) -> bool:
-    """Return whether a module is a cell of one's own that tells the size of its state as torch's cells do."""
-    if not isinstance(model, nn.Module) or isinstance(model, RECURRENT) or recurrent_names(model):
-        return False
-    return isinstance(getattr(model, "hidden_size", None), int)
-
-
-def _find(faults: Faults, model: Any, submodule: str | None) -> tuple[nn.Module | None, str]:
-    """Return the recurrent module and its dotted name ("" for the model itself)."""
-    if not isinstance(model, nn.Module):
-        way_out = "give a torch.nn.Module"
-        if isinstance(model, dict):
-            way_out = "a state dict goes to from_state_dict"
-        elif callable(model):
-            way_out += "; a function of (input, state) goes to from_cell(function, {'h': n_units})"
-        faults.add("model", type(model).__name__, way_out)
-        return None, ""
-    model = getattr(model, "_orig_mod", model)  # what torch.compile wraps
-    name = type(model).__name__
-    inside = recurrent_names(model)
-    if submodule is None:
-        module, where = model, ""
-    else:
-        try:
-            module, where = model.get_submodule(submodule), submodule
-        except (AttributeError, TypeError):
-            faults.add("submodule", submodule, f"{name} has no submodule of that name; " + _offer(inside))
-            return None, ""
-    if isinstance(module, RECURRENT):
-        return module, where
-    if where:
-        faults.add("submodule", where, f"{type(module).__name__} is not recurrent; " + _offer(inside))
-    else:
-        faults.say(f"model={name}: it is not itself a recurrent module; " + _offer(inside))
-    return None, ""
-
-
-def _offer(inside: str) -> str:
-    own = (
-        "a cell of your own goes to from_cell with the sizes of its state, such as from_cell(cell, {'h': "
-        "64}), a vector field to from_vector_field"
-    )
-    return f"give one of {inside}; {own}" if inside else f"it holds no nn.RNN, nn.GRU or nn.LSTM: {own}"
-
-
-def _kind(faults: Faults, module: nn.Module, label: str) -> str:
-    """Return the key of `CELLS`, and note what cannot be taken apart."""
-    kinds: list[Any] = [nn.RNN, nn.GRU, nn.LSTM, nn.RNNCell, nn.GRUCell, nn.LSTMCell, *OWN]
-    base = next((cls for cls in kinds if isinstance(module, cls)), None)
-    if base is None or type(module).forward is not base.forward or "forward" in vars(module):
-        faults.say(f"{label} computes a forward of its own: give from_cell a cell that computes one step of it")
-    if getattr(module, "bidirectional", False):
-        faults.say(BIDIRECTIONAL.format(where=label))
-    if getattr(module, "proj_size", 0):
-        faults.say(PROJECTED.format(where=label))
-    for name in _weight_names(module):
-        # parametrisations compute weights on access; hooks of the old kind leave them as of the last call
-        stored = name in module._parameters or name in module._buffers
-        if not stored and not parametrize.is_parametrized(module, name):
-            faults.say(
-                f"{name} of {label} is computed by a hook: make it permanent first, with "
-                "torch.nn.utils.remove_weight_norm or torch.nn.utils.prune.remove"
-            )
-    if base in OWN:
-        return OWN[base][0]
-    if base is nn.RNNCell or base is nn.RNN:
-        return f"RNN_{module.nonlinearity}".upper()
-    return "LSTM" if base in (nn.LSTM, nn.LSTMCell) else "GRU"
-
-
-def _own(module: nn.Module) -> tuple[str, Any, tuple[str, ...]] | None:
-    return next((entry for cls, entry in OWN.items() if isinstance(module, cls)), None)
-
-
-def _weight_names(module: nn.Module) -> list[str]:
-    own = _own(module)
-    if own is not None:
-        return [name for name in ("W_hh", "W_xh", "b", *own[2]) if getattr(module, name) is not None]
-    suffixes = [f"_l{layer}" for layer in range(module.num_layers)] if isinstance(module, nn.RNNBase) else [""]
-    names = ("weight_hh", "weight_ih", "bias_hh", "bias_ih") if module.bias else ("weight_hh", "weight_ih")
-    return [name + suffix for suffix in suffixes for name in names]
-
-
 def _layers(module: nn.Module, dtype: torch.dtype | None) -> tuple[LayerWeights, ...]:
     """Return the weights of every layer, read from a copy: parametrisations may change as they are read."""
     copied = evaluation_copy(module)
     with torch.no_grad():
         return stacked_layers(copied, lambda weight: weight.detach().to(dtype=dtype, copy=True))
-
-
-def stacked_layers(module: Any, of: Callable[[torch.Tensor], torch.Tensor]) -> tuple[LayerWeights, ...]:
-    """Return the weights of every layer of a recurrent module, with ``of`` applied to each."""
-    own = _own(module)
-    if own is not None:
-        _, make, names = own
-        if make is GammaWeights:
-            check_gamma(module.n, module.s, s_outside="warn")
-        bias = None if module.b is None else of(module.b)
-        further = {name: of(getattr(module, name)) for name in names}
-        return (make(of(module.W_hh), of(module.W_xh), bias, None, **further),)
-    tensors = [of(getattr(module, name)) for name in _weight_names(module)]
-    a_layer = 4 if module.bias else 2
-    return tuple(Weights(*tensors[start : start + a_layer]) for start in range(0, len(tensors), a_layer))
 
 
 def _counted(count: int, noun: str) -> str:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import nn
 from torch.nn.functional import linear
 
-from dynet._validate import Faults
 from dynet.errors import InputError
 from dynet.torch.gamma import Gamma
-from dynet.torch.modules import require_sequences
 from dynet.torch.orthogonal import orthogonal_
+from dynet.torch.recurrent_module import RecurrentModule, first_state, two_states
 
 __all__ = ["AdaptiveRNN"]
 
@@ -18,7 +19,7 @@ __all__ = ["AdaptiveRNN"]
 CONTROLLER = ("W_ag", "W_gg", "b_g", "W_gn", "b_n", "W_gs", "b_s")
 
 
-class AdaptiveRNN(nn.Module):
+class AdaptiveRNN(RecurrentModule):
     r"""One layer of adaptive recurrent units (ARU): each has a controller that moves its gain and saturation.
 
     .. math::
@@ -64,6 +65,8 @@ class AdaptiveRNN(nn.Module):
     'adaptive RNN, 1 layer of 3 units, 2 inputs'
     """
 
+    controller_size: int
+
     def __init__(
         self,
         input_size: int,
@@ -75,14 +78,9 @@ class AdaptiveRNN(nn.Module):
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
-        faults = Faults()
-        faults.integer("input_size", input_size, 1)
-        faults.integer("hidden_size", hidden_size, 1)
-        faults.integer("controller_size", controller_size, 1)
-        faults.raise_if_any()
-        super().__init__()
-        self.input_size, self.hidden_size, self.controller_size = input_size, hidden_size, controller_size
-        self.batch_first = batch_first
+        super().__init__(
+            input_size=input_size, hidden_size=hidden_size, controller_size=controller_size, batch_first=batch_first
+        )
 
         def parameter(*shape: int) -> nn.Parameter:
             return nn.Parameter(torch.empty(shape, device=device, dtype=dtype))
@@ -136,12 +134,10 @@ class AdaptiveRNN(nn.Module):
         InputError
             If shapes do not fit, or a gain was not positive.
         """
-        require_sequences(x, self.input_size)
-        time = 1 if self.batch_first and x.ndim == 3 else 0
-        steps = linear(x, self.W_xh, self.b).unbind(time)
-        if not steps:
-            raise InputError("x has no time steps: give at least one")
-        h, g = self._first_state(state, steps[0])
+        steps = self.driven_steps(x)
+        first_h, first_g = two_states(state, "h", "g")
+        h = first_state("h", first_h, steps[0])
+        g = first_state("g", first_g, steps[0], self.controller_size)
         states = []
         lowest = torch.full_like(self.b_n.detach(), torch.inf)
         for step in steps:
@@ -160,24 +156,8 @@ class AdaptiveRNN(nn.Module):
                 f"a gain n fell to {float(lowest):.3g}, where the activation has no meaning: keep W_gn smaller than "
                 "b_n, or lower the rate of training"
             )
-        return torch.stack(states, time), (h[None], g[None])
+        return self.series(states, x), (h[None], g[None])
 
-    def _first_state(
-        self, state: tuple[torch.Tensor, torch.Tensor] | None, like: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        if state is None:
-            return torch.zeros_like(like), like.new_zeros(*like.shape, self.controller_size)
-        if not (isinstance(state, tuple | list) and len(state) == 2):
-            raise InputError(f"state={type(state).__name__}: give a tuple (h, g)")
-        for name, given, shape in (
-            ("h", state[0], (1, *like.shape)),
-            ("g", state[1], (1, *like.shape, self.controller_size)),
-        ):
-            if tuple(given.shape) != shape:
-                raise InputError(f"{name} has shape {tuple(given.shape)}: give {shape}")
-        return state[0][0], state[1][0]
-
-    def extra_repr(self) -> str:
-        """Return the sizes, as representations of torch's modules show them."""
-        sizes = f"{self.input_size}, {self.hidden_size}, controller_size={self.controller_size}"
-        return f"{sizes}, batch_first={self.batch_first}"
+    def settings(self) -> dict[str, Any]:
+        """Return what representations show besides the two sizes."""
+        return {"controller_size": self.controller_size, **super().settings()}

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import nn
 
-from dynet._validate import Faults
-from dynet.errors import InputError
 from dynet.systems.coupled_oscillators import CoupledOscillators, OscillatorWeights, checked_constants
+from dynet.torch.recurrent_module import RecurrentModule, first_state, two_states
 
 __all__ = ["CoRNN"]
 
 
-class CoRNN(nn.Module):
+class CoRNN(RecurrentModule):
     """One layer of coupled, damped oscillators: positions y and velocities z.
 
     ``z' = z + dt (tanh(W_hh y + W_zh z + W_xh x + b) - gamma y - epsilon z)`` and ``y' = y + dt z'``.
@@ -73,12 +74,7 @@ class CoRNN(nn.Module):
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
-        faults = Faults()
-        faults.integer("input_size", input_size, 1)
-        faults.integer("hidden_size", hidden_size, 1)
-        faults.raise_if_any()
-        super().__init__()
-        self.input_size, self.hidden_size, self.batch_first = input_size, hidden_size, batch_first
+        super().__init__(input_size=input_size, hidden_size=hidden_size, batch_first=batch_first)
         for name, value in zip(("dt", "gamma", "epsilon"), checked_constants(dt, gamma, epsilon), strict=True):
             self.register_buffer(name, torch.tensor(value.item(), device=device, dtype=dtype))
 
@@ -115,24 +111,17 @@ class CoRNN(nn.Module):
         InputError
             If shapes do not fit.
         """
-        if x.ndim not in (2, 3) or x.shape[-1] != self.input_size:
-            raise InputError(f"x has shape {tuple(x.shape)}: give (time, batch, {self.input_size})")
-        time = 1 if self.batch_first and x.ndim == 3 else 0
-        # the input's part of all steps at once; what is left of the cell has no input
-        steps = nn.functional.linear(x, self.W_xh, self.b).unbind(time)
-        if not steps:
-            raise InputError("x has no time steps: give at least one")
-        y, z = (torch.zeros_like(steps[0]),) * 2 if state is None else (state[0][0], state[1][0])
-        if y.shape != steps[0].shape or z.shape != steps[0].shape:
-            raise InputError(f"state has shapes {tuple(y.shape)}, {tuple(z.shape)}: give twice {(1, *steps[0].shape)}")
+        steps = self.driven_steps(x)
+        first_y, first_z = two_states(state, "y", "z")
+        y, z = first_state("y", first_y, steps[0]), first_state("z", first_z, steps[0])
         cell, positions = CoupledOscillators(), []
         for driven in steps:
             # the driven part stands where the bias of one step stands
             w = OscillatorWeights(self.W_hh, None, None, driven, self.W_zh, self.dt, self.gamma, self.epsilon)
             (y, z), _ = cell.forward(None, (y, z), w)
             positions.append(y)
-        return torch.stack(positions, time), (y[None], z[None])
+        return self.series(positions, x), (y[None], z[None])
 
-    def extra_repr(self) -> str:
-        """Return the sizes, as representations of torch's modules show them."""
-        return f"{self.input_size}, {self.hidden_size}, dt={float(self.dt):g}, batch_first={self.batch_first}"
+    def settings(self) -> dict[str, Any]:
+        """Return what representations show besides the two sizes."""
+        return {"dt": f"{float(self.dt):g}", **super().settings()}

@@ -21,8 +21,9 @@ from dynet.lyapunov.problem import Problem, raise_if_diverged
 from dynet.lyapunov.setup import make_problem, require_map
 from dynet.systems.map import Map
 from dynet.systems.runge_kutta import as_multiplier
-from dynet.torch.adapter import from_module, stacked_layers
+from dynet.torch.adapter import from_module
 from dynet.torch.copies import checked_dtype, evaluation_mode
+from dynet.torch.layer_weights import stacked_layers
 from dynet.typing import ArrayLike, Rng
 
 __all__ = ["lyapunov_exponents"]
@@ -153,16 +154,12 @@ def lyapunov_exponents(
         x0,
         n_steps,
         inputs=inputs,
-        params=None,
         n_exponents=n_exponents,
         n_transient=n_transient,
         qr_interval=qr_interval,
         frame="qr",
         initial_frame=initial_frame,
         rng=rng,
-        tolerance=None,
-        checkpoint=None,
-        time_chunks=1,
         check=check,
     )
     if not isinstance(problem.x0, torch.Tensor):

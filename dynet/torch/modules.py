@@ -1,26 +1,18 @@
-"""Recurrent modules of units whose activation is learned."""
+"""A recurrent module of units whose activation is learned."""
 
 from __future__ import annotations
 
 import torch
 from torch import nn
 
-from dynet._validate import Faults
 from dynet.errors import InputError
 from dynet.torch.gamma import Gamma
+from dynet.torch.recurrent_module import RecurrentModule, first_state
 
-__all__ = ["GammaRNN", "require_sequences"]
-
-
-def require_sequences(x: torch.Tensor, n_channels: int) -> None:
-    """Check inputs of a module."""
-    if not isinstance(x, torch.Tensor):
-        raise InputError(f"x={type(x).__name__}: give a tensor (time, batch, {n_channels})")
-    if x.ndim not in (2, 3) or x.shape[-1] != n_channels:
-        raise InputError(f"x has shape {tuple(x.shape)}: give (time, batch, {n_channels})")
+__all__ = ["GammaRNN"]
 
 
-class GammaRNN(nn.Module):
+class GammaRNN(RecurrentModule):
     """One layer ``h' = gamma(W_hh h + W_xh x + b; n, s)`` whose gains n and saturations s can be learned.
 
     Parameters
@@ -77,12 +69,7 @@ class GammaRNN(nn.Module):
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
-        faults = Faults()
-        faults.integer("input_size", input_size, 1)
-        faults.integer("hidden_size", hidden_size, 1)
-        faults.raise_if_any()
-        super().__init__()
-        self.input_size, self.hidden_size, self.batch_first = input_size, hidden_size, batch_first
+        super().__init__(input_size=input_size, hidden_size=hidden_size, batch_first=batch_first)
 
         def empty(*shape: int) -> torch.Tensor:
             return torch.empty(shape, device=device, dtype=dtype)
@@ -129,24 +116,13 @@ class GammaRNN(nn.Module):
         InputError
             If shapes do not fit, or a gain is no longer positive.
         """
-        require_sequences(x, self.input_size)
+        steps = self.driven_steps(x)
         if not bool((self.n > 0).all()):
             raise InputError("a gain n is not positive: training has left the range of the activation; lower the rate")
-        time = 1 if self.batch_first and x.ndim == 3 else 0
-        driven = nn.functional.linear(x, self.W_xh, self.b)
-        steps = driven.unbind(time)
-        if not steps:
-            raise InputError("x has no time steps: give at least one")
-        state = torch.zeros_like(steps[0]) if h is None else h[0]
-        if state.shape != steps[0].shape:
-            raise InputError(f"h has shape {tuple(h.shape)}: give {(1, *steps[0].shape)}")  # type: ignore[union-attr]
+        state = first_state("h", h, steps[0])
         states = []
         for step in steps:
             a = nn.functional.linear(state, self.W_hh) + step
             state = Gamma.apply(a, self.n, self.s)
             states.append(state)
-        return torch.stack(states, time), state[None]
-
-    def extra_repr(self) -> str:
-        """Return the sizes, as representations of torch's modules show them."""
-        return f"{self.input_size}, {self.hidden_size}, batch_first={self.batch_first}"
+        return self.series(states, x), state[None]

@@ -235,16 +235,10 @@ class LyapunovMonitor:
             None,
             self._n_steps,
             inputs=rows,
-            params=None,
             n_exponents=self._n_exponents,
             n_transient=self._n_transient,
             qr_interval=self._interval,
             frame="qr",
-            initial_frame=None,
-            rng=None,
-            tolerance=None,
-            checkpoint=None,
-            time_chunks=1,
             check=check,
         )
 

@@ -17,8 +17,9 @@ from dynet._validate import Faults, shown
 from dynet.errors import InputError
 from dynet.systems.cells import Weights
 from dynet.systems.map import Map
-from dynet.torch.adapter import BIDIRECTIONAL, CELLS, PROJECTED, recurrent_system
+from dynet.torch.adapter import CELLS, recurrent_system
 from dynet.torch.copies import first_line
+from dynet.torch.found_modules import BIDIRECTIONAL, PROJECTED
 from dynet.torch.own_state_dicts import RECURRENT_KEY, own_kind, own_layers, own_networks
 
 __all__ = ["from_state_dict"]

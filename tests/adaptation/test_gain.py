@@ -97,6 +97,30 @@ def test_levels_in_other_units_change_a_alone():
     np.testing.assert_allclose(two.parameter[0], one.parameter[0] * 1e-3 ** one.parameter[1], rtol=1e-6)
 
 
+@pytest.mark.parametrize("power", [-1000, -600, 664, 1020])  # 1e-301, 1e-181, 1e200, 1e307
+@pytest.mark.parametrize("curve", [4 * XI**-0.8 + 1, np.full(XI.size, 3.0)], ids=["power law", "constant"])
+def test_gains_in_any_units_have_one_law(curve, power):
+    values = curve + 0.05 * np.array([1, -1, 0, 1, -1, 1, -1]) * np.ptp(curve)
+    one, other = (dynet.fit_gain_scaling(gain(y), dim="level") for y in (values, np.ldexp(values, power)))
+    assert one.best_model == other.best_model
+    for variable in ("parameter", "interval"):
+        two = other[variable].copy()
+        two.loc[{"name": ["a", "c"]}] = np.ldexp(two.sel(name=["a", "c"]), -power)
+        # an interval that leaves the numbers is infinite
+        np.testing.assert_allclose(two.where(np.isfinite(two)), one[variable].where(np.isfinite(two)), rtol=1e-12)
+    np.testing.assert_array_equal(np.ldexp(other.residual, -power), one.residual)
+    np.testing.assert_allclose(other.aicc, one.aicc + 2 * XI.size * power * np.log(2), rtol=1e-12, atol=1e-9)
+
+
+def test_levels_of_any_size_change_the_rate_of_the_exponential_alone():
+    values = 4 * np.exp(-0.3 * XI) + 1 + 0.02 * np.array([1, -1, 0, 1, -1, 1, -1])
+    one = dynet.fit_gain_scaling(gain(values), dim="level").sel(model="exponential")
+    large = gain(values).assign_coords(level=np.ldexp(XI, 664))
+    two = dynet.fit_gain_scaling(large, dim="level").sel(model="exponential")
+    np.testing.assert_allclose(two.parameter * [1, 2.0**664, 1], one.parameter, rtol=1e-12)
+    np.testing.assert_allclose(two.aicc, one.aicc, rtol=1e-12)
+
+
 def test_stimulus_has_its_levels_in_the_middle():
     stimulus = dynet.gain_scaling_stimulus(n_steps=4000)
     assert stimulus.sizes == {"level": 7, "time": 12000}

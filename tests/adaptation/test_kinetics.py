@@ -60,6 +60,18 @@ def test_constant_and_silent_responses():
     assert np.isnan(ds.parameter.sel(name="time_constant")).all()
 
 
+def test_traces_in_any_units_have_one_time_constant():
+    values = 2 + 3 * np.exp(-T / 12) + 0.1 * np.random.default_rng(0).standard_normal(T.size)
+    sizes = np.array([0, -900, 664, 1000])
+    ds = dynet.fit_adaptation(trace(np.ldexp(values, sizes[:, None]), size=sizes))
+    for name in ("r_squared", "contrast_index", "liu_wang_index"):
+        np.testing.assert_allclose(ds[name], ds[name][0], rtol=1e-12)
+    np.testing.assert_allclose(ds.parameter[:, 2], ds.parameter[0, 2], rtol=1e-12)
+    for name in ("onset", "steady_state"):
+        found = ds.parameter.sel(name=name)
+        np.testing.assert_allclose(np.ldexp(found, -sizes), found[0], rtol=1e-12)
+
+
 def test_order_of_samples_does_not_matter():
     random = np.random.default_rng(4)
     values = trace(2 + 3 * np.exp(-T / 12) + 0.1 * random.standard_normal(T.size))

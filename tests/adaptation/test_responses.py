@@ -27,9 +27,17 @@ def test_curve_of_a_noisy_unit_has_errors_that_hold():
     assert np.mean(np.abs(z) < 1.96) == pytest.approx(0.95, abs=0.04)
 
 
-def test_stimulus_for_all_units_and_one_that_is_constant():
-    curve = dynet.response_curve(CURRENT, CURRENT[0].drop_vars("unit") * 0 + 2.0, n_bins=4)
-    np.testing.assert_array_equal(curve.current, 2.0)
+def test_one_stimulus_for_all_units():
+    shared = CURRENT[0].drop_vars("unit")
+    curve = dynet.response_curve(CURRENT * 0 + 2 * shared, shared, n_bins=4)
+    np.testing.assert_allclose(curve.slope, 2, rtol=1e-10)
+    assert curve.slope.dims == ("unit", "bin")
+
+
+def test_bins_of_equal_stimuli_have_a_mean_and_no_slope():
+    steps = xr.DataArray(np.repeat([0.1, 0.3, 0.7], 50), dims="time")
+    curve = dynet.response_curve(steps**2, steps, n_bins=3)
+    np.testing.assert_allclose(curve.rate, [0.01, 0.09, 0.49], rtol=1e-12)
     assert np.isnan(curve.slope).all()
 
 
@@ -71,6 +79,8 @@ def test_scaled_gains_make_alike_responses():
         (lambda: dynet.response_curve(CURRENT, CURRENT, n_bins=1), "n_bins=1"),
         (lambda: dynet.response_curve(CURRENT[:, :30], CURRENT[:, :30]), "at most 15"),
         (lambda: dynet.response_curve(CURRENT.where(CURRENT < 3), CURRENT), "not finite"),
+        (lambda: dynet.response_curve(CURRENT, CURRENT[0].drop_vars("unit") * 0 + 0.1), r"is 0\.1 throughout"),
+        (lambda: dynet.response_curve(CURRENT, CURRENT.where(CURRENT.unit != "b", 0.1)), r"1 of 3 .* \{'unit': 1\}"),
         (lambda: dynet.response_distribution(CURRENT), "level='level'"),
         (lambda: dynet.response_distribution(CURRENT[:, :4], level="unit"), "4 samples"),
         (lambda: dynet.response_distribution(CURRENT, level="unit", share=1), "share=1"),

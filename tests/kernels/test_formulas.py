@@ -9,7 +9,9 @@ from hypothesis import strategies as st
 from numba import njit
 
 from dynet.kernels import formulas
-from dynet.kernels.traced import half_exponent, peek, poke, traced
+from dynet.kernels.symbols import half_exponent
+from dynet.kernels.traced import traced
+from dynet.kernels.tuple_memory import peek, poke
 
 SHAPES = [(1, 1), (2, 1), (2, 2), (3, 1), (3, 2), (3, 3), (4, 2), (4, 4), (6, 5)]
 seeds = st.integers(0, 2**32 - 1)

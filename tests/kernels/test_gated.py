@@ -29,7 +29,7 @@ def unframed(frames, H):
 
 
 @pytest.mark.parametrize("dtype", EPSILON)
-@pytest.mark.parametrize(("n", "n_gates", "k"), [(5, 1, 5), (17, 3, 1), (64, 2, 3), (70, 3, 16), (16, 1, 11)])
+@pytest.mark.parametrize(("n", "n_gates", "k"), [(5, 1, 5), (17, 3, 1), (64, 3, 3), (70, 3, 16), (16, 1, 11)])
 @pytest.mark.parametrize("with_diagonal", [True, False])
 def test_sums_of_gates(n, n_gates, k, dtype, with_diagonal):
     rng, W, lefts = parts(n, n_gates, dtype)

@@ -18,6 +18,7 @@ from numba import njit
 
 import dynet
 from dynet.lyapunov import checkpoint, checkpoint_file
+from tests.compiled_systems import flat_jac, flat_step
 
 networks, zoo = dynet.networks, dynet.zoo
 
@@ -72,16 +73,6 @@ RAGGED = {"inputs": 0.2 * states(4, 90, 5), "lengths": [90, 61, 90, 61], "n_tran
 PYTHON, WIDE = dynet.Map(python_step, python_jac), dynet.Map(wide_step, wide_jac)
 DRIVEN = networks.tanh_rnn(weights(5), np.eye(5))
 HIDDEN = networks.lstm(states(16, 4), 0.5 * states(16, 2), state="hidden")
-
-
-@njit
-def flat_step(t, x, u, p):
-    return (0.5 * x[0] if x[0] < 0.5 else 0.7), 0.5 * x[1]
-
-
-@njit
-def flat_jac(t, x, u, p):
-    return ((0.5 if x[0] < 0.5 else 0.0), 0.0), (0.0, 0.5)
 
 
 @njit

@@ -65,12 +65,14 @@ def noisy(n, seed, n_sequences=1, n_steps=200, shift=0.0):
 
 @pytest.mark.parametrize(("n", "m"), [(6, 6), (4, 6)])
 def test_errors_hold_and_noise_is_what_equal_spectra_show(n, m):
-    far = [dynet.spectrum_distance(noisy(n, 2 * s), noisy(m, 2 * s + 1, shift=0.5)) for s in range(30)]
+    some, others = ([noisy(size, 2 * s + i) for s in range(20)] for i, size in enumerate((n, m)))
+    moved = [noisy(m, 2 * s + 1, shift=0.5) for s in range(20)]
+    far = [dynet.spectrum_distance(a, b) for a, b in zip(some, moved, strict=True)]
     values = np.array([float(one.spectrum_distance) for one in far])
     errors = np.array([float(one.standard_error) for one in far])
     assert values.mean() == pytest.approx(0.5, abs=0.01)
     assert np.median(errors) == pytest.approx(values.std(), rel=0.4)
-    near = [dynet.spectrum_distance(noisy(n, 2 * s), noisy(m, 2 * s + 1)) for s in range(30)]
+    near = [dynet.spectrum_distance(a, b) for a, b in zip(some, others, strict=True)]
     values = np.array([float(one.spectrum_distance) for one in near])
     noise = np.array([float(one.noise) for one in near])
     assert np.sqrt(np.mean(values**2)) == pytest.approx(np.median(noise), rel=0.25)

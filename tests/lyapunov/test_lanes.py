@@ -8,6 +8,7 @@ from numba import njit
 
 import dynet
 from dynet.lyapunov.lane_engine import LANES_FROM, LaneEngine
+from tests.compiled_systems import flat_jac, flat_step, henon_pair, henon_step, late_jac, late_step
 
 spectrum = dynet.lyapunov_spectrum
 zoo = dynet.zoo
@@ -27,16 +28,6 @@ def engines():
         patch.setattr(LaneEngine, "__init__", noted)
         patch.setattr("dynet.lyapunov.workers._WORTH_IT", 0)  # threads, however short the run
         yield made
-
-
-@njit
-def henon_pair(t, x, u, p):
-    return (1.0 - 1.4 * x[0] * x[0] + x[1], 0.3 * x[0]), ((-2.8 * x[0], 1), (0.3, 0))
-
-
-@njit
-def henon_step(t, x, u, p):
-    return 1.0 - 1.4 * x[0] * x[0] + x[1], 0.3 * x[0]
 
 
 @njit
@@ -109,8 +100,7 @@ def test_every_lane_is_its_sequence_alone(engines, name, seed, S, interval, n_tr
         np.testing.assert_allclose(ds.growth[s], alone.growth[0], rtol=0, atol=1e-12 * n_steps)
 
 
-@pytest.mark.parametrize("name", ["map", "flow", "map of four units"])
-@pytest.mark.parametrize("k", [1, 2])
+@pytest.mark.parametrize(("name", "k"), [("map", 1), ("flow", 2), ("map of four units", 1)])
 def test_lanes_carry_the_leading_columns(name, k):
     system, x0 = SYSTEMS[name][0], starts(name, 0, 9)
     frame = np.linalg.qr(np.random.default_rng(1).standard_normal((x0.shape[1], x0.shape[1])))[0]
@@ -160,16 +150,6 @@ def test_the_lane_that_diverges_is_named_with_its_step_and_unit(bad):
         spectrum(zoo.henon(), x0, 200)
 
 
-@njit
-def flat_step(t, x, u, p):
-    return (0.5 * x[0] if x[0] < 0.5 else 0.6), 0.5 * x[1]
-
-
-@njit
-def flat_jac(t, x, u, p):
-    return ((0.5 if x[0] < 0.5 else 0.0), 0.0), (0.0, 0.5)
-
-
 def test_lanes_that_lose_a_direction_go_on_as_they_would_alone():
     system = dynet.Map(flat_step, flat_jac)
     x0 = np.column_stack([np.full(21, 0.4), np.ones(21)])
@@ -181,16 +161,6 @@ def test_lanes_that_lose_a_direction_go_on_as_they_would_alone():
         for s in range(21):
             alone = spectrum(system, x0[s], 300, initial_frame=np.eye(2), qr_interval=1)
             np.testing.assert_allclose(ds.growth[s].sum("time"), alone.growth[0].sum("time"), rtol=0, atol=1e-9)
-
-
-@njit
-def late_step(t, x, u, p):
-    return 0.5 * x[0], (0.99 if t < 200 else p) * x[1]
-
-
-@njit
-def late_jac(t, x, u, p):
-    return (0.5, 0.0), (0.0, 0.99 if t < 200 else p)
 
 
 def test_a_lane_of_one_unit_that_loses_all_is_below_resolution_alone():

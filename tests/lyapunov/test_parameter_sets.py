@@ -10,6 +10,7 @@ from numba import njit
 
 import dynet
 from dynet.lyapunov.lane_engine import LaneEngine
+from tests.compiled_systems import network_jac, network_step
 
 spectrum = dynet.lyapunov_spectrum
 networks, zoo = dynet.networks, dynet.zoo
@@ -34,17 +35,6 @@ def nested_step(t, x, u, p):
 def nested_jac(t, x, u, p):
     a, b = np.tanh(p[0][0] * x[0] - x[1] + p[1]), np.tanh(x[0] + p[0][1] * x[1])
     return (p[0][0] * (1 - a * a), -(1 - a * a)), (1 - b * b, p[0][1] * (1 - b * b))
-
-
-@njit
-def network_step(t, x, u, p):
-    return np.tanh(p @ x)
-
-
-@njit
-def network_jac(t, x, u, p):
-    y = np.tanh(p @ x)
-    return (1 - y * y).reshape(-1, 1) * p
 
 
 def by_hand(t, x, u, p):

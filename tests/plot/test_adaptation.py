@@ -42,5 +42,5 @@ def test_other_results_are_refused():
     with pytest.raises(dynet.InputError, match="fit_gain_scaling"):
         dynet.plot.gain_scaling(xr.Dataset())
     many = xr.DataArray([VALUES, VALUES], dims=("unit", "level"), coords={"level": XI})
-    with pytest.raises(dynet.InputError, match="along unit"):
-        dynet.plot.gain_scaling(dynet.fit_gain_scaling(many, dim="level"))
+    with pytest.raises(dynet.InputError, match=r"results\['a'\] holds several gains, along unit"):
+        dynet.plot.gain_scaling({"a": dynet.fit_gain_scaling(many, dim="level")})

@@ -30,8 +30,10 @@ def test_distribution_functions():
     ds = dynet.response_distribution(LEVELS * CURRENT)
     ax = dynet.plot.response_distribution(ds.isel(unit=0))
     np.testing.assert_allclose(ax.lines[2].get_xdata(), ds["quantile"][0, 2])
-    with pytest.raises(dynet.InputError, match="along unit"):
+    with pytest.raises(dynet.InputError, match=r"result holds several units, along unit: .* \.isel\(unit=0\)"):
         dynet.plot.response_distribution(ds)
+    with pytest.raises(dynet.InputError, match="result=Dataset 'Distributions of responses': give a Dataset from"):
+        dynet.plot.response_curve(ds)
 
 
 def test_paths_and_their_boundaries():
@@ -47,7 +49,7 @@ def test_paths_and_their_boundaries():
         [*onset.get_data(), *end.get_data()], [[6], [0.7], path.get_xdata()[-1:], path.get_ydata()[-1:]]
     )
     many = dynet.boundary_distance(2 + 4 * fall, 0.3, xi=LEVELS)
-    with pytest.raises(dynet.InputError, match="several values of drive"):
+    with pytest.raises(dynet.InputError, match="result holds several values of drive"):
         dynet.plot.stability_boundary(many)
     assert len(dynet.plot.stability_boundary(dynet.boundary_distance([3.0, 4.0], 0.5, xi=1.0)).lines) == 4
 

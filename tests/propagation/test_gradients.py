@@ -136,7 +136,7 @@ def test_a_gradient_that_is_cut_off():
     assert float(ds.standard_error[-1]) == 0.0
 
 
-@given(a=st.floats(0.05, 0.97), level=st.sampled_from(["float32 eps", "bfloat16 eps", "float64 eps", 1e-3, 0.3]))
+@given(a=st.floats(0.05, 0.9), level=st.sampled_from(["float32 eps", "bfloat16 eps", "float64 eps", 1e-3, 0.3]))
 def test_horizon_of_a_scalar_map(a, level):
     eps = {"float32 eps": 2.0**-23, "bfloat16 eps": 2.0**-7, "float64 eps": 2.0**-52}.get(level, level)
     n_steps = int(np.log(eps) / np.log(a)) + 2

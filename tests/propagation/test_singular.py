@@ -91,7 +91,7 @@ def test_short_products_are_those_of_a_dense_decomposition(n):
         np.testing.assert_allclose(row, np.log(np.linalg.svd(product, compute_uv=False)), rtol=1e-9, atol=1e-10)
 
 
-@given(seed=st.integers(0, 10_000), n=st.integers(1, 6), n_steps=st.integers(1, 30))
+@given(seed=st.integers(0, 10_000), n=st.integers(1, 6), n_steps=st.integers(1, 12))
 def test_sum_inverse_transpose_and_scale(seed, n, n_steps):
     random = np.random.default_rng(seed)
     J = random.standard_normal((n_steps, n, n)) + 2 * np.eye(n)
@@ -156,8 +156,8 @@ def test_windows_are_the_products_that_start_there():
 
 def test_growth_per_time_tends_to_the_exponents():
     net = tanh_net(8, 1.2)
-    inputs = np.random.default_rng(2).standard_normal((4200, 2))
-    ds = dynet.singular_values(net, None, 4000, horizons=[40, 400, 4000], inputs=inputs, n_transient=200)
+    inputs = np.random.default_rng(2).standard_normal((1700, 2))
+    ds = dynet.singular_values(net, None, 1500, horizons=[40, 300, 1500], inputs=inputs, n_transient=200)
     for h in ds.horizon.values:
         spectrum = dynet.lyapunov_spectrum(net, None, h, inputs=inputs[: 200 + h], n_transient=200)
         rates = ds.log_singular_value.sel(horizon=h) / h

@@ -7,7 +7,7 @@ import dynet
 
 SYSTEMS = {
     "logistic": (dynet.zoo.logistic(4.0), [0.3], 10_000),
-    "henon": (dynet.zoo.henon(), [0.1, 0.1], 20_000),
+    "henon": (dynet.zoo.henon(), [0.1, 0.1], 10_000),
     "lorenz": (dynet.zoo.lorenz63().to_map(0.01), [1.0, 1.0, 20.0], 10_000),
 }
 
