@@ -15,7 +15,7 @@ from numba import njit, uint64
 
 from dynet.kernels.blas import LETTERS, address, gemm
 from dynet.kernels.caching import CACHE
-from dynet.kernels.lu import OUTER, lu
+from dynet.kernels.lu import lu
 from dynet.kernels.rounding import doubtful, is_rounding
 from dynet.kernels.vectors import lanes, product_tile, times_triangle
 
@@ -26,29 +26,6 @@ _PANEL = 64
 _LAID_OUT = 320
 #: Columns of gates that are laid out at once, and those of a triangle, a multiple of 6.
 _GATES, _TOGETHER = 8, 48
-
-
-class Scratch(NamedTuple):
-    """Memory and addresses that the kernels of one dtype and size work with."""
-
-    swaps: np.ndarray
-    triangle: np.ndarray
-    letters: np.ndarray
-    sizes: np.ndarray
-    scalars: np.ndarray
-    gemm_at: int
-
-
-def scratch(k: int, dtype: np.dtype[Any]) -> Scratch:
-    """Return what matrices of ``k`` columns need."""
-    return Scratch(
-        np.zeros(k, np.int64),
-        np.zeros((OUTER, OUTER), dtype),
-        LETTERS,
-        np.zeros(6, np.int32),
-        np.zeros(2, dtype),
-        address("gemm", dtype),
-    )
 
 
 class SumLayout(NamedTuple):
@@ -66,6 +43,23 @@ def sum_layout(n: int, dtype: np.dtype[Any]) -> SumLayout:
     line = lanes(dtype.itemsize)
     shapes = (-(-m // line), apart(m, dtype), line), (_GATES, apart(m, dtype)), _TOGETHER * m
     return SumLayout(*(np.zeros(shape, dtype) for shape in shapes))
+
+
+class MemoryLayout(NamedTuple):
+    """Memory and addresses that `multiply_memory` works with."""
+
+    block: np.ndarray  # (H, 2 H)
+    upper: np.ndarray  # (2 H, H)
+    letters: np.ndarray
+    sizes: np.ndarray
+    scalars: np.ndarray
+    gemm_at: int
+
+
+def memory_layout(n: int, dtype: np.dtype[Any]) -> MemoryLayout:
+    """Return what `multiply_memory` needs for n = 2 H."""
+    block, upper = np.empty((n // 2, n), dtype), np.empty((n, n // 2), dtype)
+    return MemoryLayout(block, upper, LETTERS, np.zeros(6, np.int32), np.zeros(2, dtype), address("gemm", dtype))
 
 
 def in_place(layout: SumLayout) -> bool:
@@ -95,7 +89,7 @@ def factor(A, keys, rows, pivots, work):  # type: ignore[no-untyped-def]
     Writes the pivots, those that are rounding as zero.
     """
     n = len(rows)
-    lu(A, n, keys, work.swaps, work.triangle, work.letters, work.sizes, work.scalars, work.gemm_at)
+    lu(A, n, keys, work)
     for i in range(n):
         rows[i] = i
     for i in range(A.shape[0]):
@@ -236,13 +230,14 @@ def _lay_out_triangle(packed, first, last, width, columns):  # type: ignore[no-u
 
 
 @njit(error_model="numpy", nogil=True, cache=CACHE)
-def multiply_memory(matrices, lefts, output, forget, packed, rows, target, block, upper, work):  # type: ignore[no-untyped-def]
+def multiply_memory(matrices, lefts, output, forget, packed, rows, target, layout):  # type: ignore[no-untyped-def]
     """Write the product for a cell with a memory (LSTM): ``dc' = f dc + M dh``, ``dh' = E dh + s dc'``.
 
     ``matrices`` (1 + gate, column, row) with E first and ``lefts`` (1 + gate, H) its diagonals; ``output`` is s (H,),
-    ``forget`` f (H,). ``block`` (H, 2 H) and ``upper`` (2 H, H) are scratch.
+    ``forget`` f (H,).
     """
     n, apart = packed.shape
+    block, upper = layout.block, layout.upper
     H = n // 2
     # the rows of L that belong to h, in the order of L: row r of `upper` starts with zeros up to its position
     first = np.empty(n + 1, np.int64)  # of those rows, how many stand above a position
@@ -264,7 +259,7 @@ def multiply_memory(matrices, lefts, output, forget, packed, rows, target, block
         width = min(_PANEL, n - c)
         skip = first[c]
         left, right = block.ctypes.data + skip * n * item, upper.ctypes.data + (c * H + skip) * item
-        gemm(work.gemm_at, work.letters, work.sizes, work.scalars, left, n, right, H, at + c * apart * item, apart,
+        gemm(layout.gemm_at, layout.letters, layout.sizes, layout.scalars, left, n, right, H, at + c * apart * item, apart,
              n, width, H - skip, 1.0, 0.0)  # fmt: skip
     for c in range(n):
         for p in range(c, n):
@@ -306,12 +301,12 @@ def run_sum(matrices, lefts, rights, diagonals, buffers, keys, rows, pivots, lay
 
 
 @njit(error_model="numpy", nogil=True, cache=CACHE)
-def run_memory(matrices, lefts, outputs, forgets, buffers, keys, rows, pivots, block, upper, work):  # type: ignore[no-untyped-def]
+def run_memory(matrices, lefts, outputs, forgets, buffers, keys, rows, pivots, layout, work):  # type: ignore[no-untyped-def]
     """Do what `run_sum` does for a cell with a memory; ``outputs`` and ``forgets`` (step, H)."""
     for step in range(len(pivots)):
         source, target = step % 2, 1 - step % 2
         multiply_memory(matrices, lefts[step], outputs[step], forgets[step], buffers[source], rows, buffers[target],
-                        block, upper, work)  # fmt: skip
+                        layout)  # fmt: skip
         factor(buffers[target], keys[target], rows, pivots[step], work)
 
 
