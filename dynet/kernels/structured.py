@@ -17,7 +17,7 @@ from dynet.kernels.blas import LETTERS, address, gemm
 from dynet.kernels.caching import CACHE
 from dynet.kernels.lu import lu
 from dynet.kernels.rounding import doubtful, is_rounding
-from dynet.kernels.vectors import lanes, product_tile, times_triangle
+from dynet.kernels.vectors import copy_line, lanes, product_tile, times_triangle
 
 _FREE = {"nnan", "nsz", "contract", "reassoc"}
 _PANEL = 64
@@ -189,8 +189,17 @@ def _slivers_times_triangle(slivers, packed, target, columns):  # type: ignore[n
 @njit(error_model="numpy", nogil=True, fastmath=_FREE, cache=CACHE)
 def _combine(matrices, lefts, rights, unit, column):  # type: ignore[no-untyped-def]
     """Write column ``unit`` of the sum of gates into ``column``."""
-    n, c, zero = uint64(lefts.shape[1]), uint64(unit), uint64(0)
+    n, c, zero, one, two, three = uint64(lefts.shape[1]), uint64(unit), uint64(0), uint64(1), uint64(2), uint64(3)
     gates = matrices.shape[0]
+    # several at a time: what takes long is to fetch them, and that goes on at once
+    if gates == 4:
+        a, b, d, e = rights[zero, c], rights[one, c], rights[two, c], rights[three, c]
+        for i in range(zero, n):
+            column[i] = (
+                (a * lefts[zero, i] * matrices[zero, c, i] + b * lefts[one, i] * matrices[one, c, i])
+                + (d * lefts[two, i] * matrices[two, c, i] + e * lefts[three, i] * matrices[three, c, i])
+            )  # fmt: skip
+        return
     odd = gates % 2
     if odd:
         f = rights[zero, c]
@@ -199,7 +208,6 @@ def _combine(matrices, lefts, rights, unit, column):  # type: ignore[no-untyped-
     else:
         for i in range(zero, n):
             column[i] = 0
-    # two at a time: what takes long is to fetch them, and that goes on at once
     for gate in range(odd, gates, 2):
         g, h = uint64(gate), uint64(gate + 1)
         f, e = rights[g, c], rights[h, c]
@@ -210,11 +218,12 @@ def _combine(matrices, lefts, rights, unit, column):  # type: ignore[no-untyped-
 @njit(error_model="numpy", nogil=True, cache=CACHE)
 def _lay_out(gates, count, slivers, left):  # type: ignore[no-untyped-def]
     """Copy some columns into all slivers, from place ``left`` on."""
-    first, line = uint64(left), uint64(slivers.shape[2])
-    for s in range(uint64(0), uint64(slivers.shape[0])):
-        for j in range(uint64(0), uint64(count)):
-            for i in range(uint64(0), line):
-                slivers[s, first + j, i] = gates[j, s * line + i]
+    item, one = gates.itemsize, gates.dtype.type(1)
+    between, sliver = gates.shape[1] * item, slivers.shape[1] * 64
+    for s in range(slivers.shape[0]):
+        source, target = gates.ctypes.data + s * 64, slivers.ctypes.data + s * sliver + left * 64
+        for j in range(count):
+            copy_line(source + j * between, target + j * 64, one)  # type: ignore[call-arg]
 
 
 @njit(error_model="numpy", nogil=True, cache=CACHE)
