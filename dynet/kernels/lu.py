@@ -110,7 +110,7 @@ def _update_of(width: int) -> Any:
             if s * line < w:
                 solve_tile(rows, solved, s * line, at, between, width, one)  # type: ignore[call-arg]
             else:
-                subtract_tile(rows, solved, w, at, between, width, one)  # type: ignore[call-arg]
+                subtract_tile(rows, solved, w, at, between, width, width * between, one)  # type: ignore[call-arg]
 
     return update
 

@@ -101,6 +101,21 @@ def copy_line(typing_context, source, target, prototype):  # type: ignore[no-unt
 
 
 @intrinsic
+def copy_line(typing_context, source, target, prototype):  # type: ignore[no-untyped-def]
+    """Copy `lanes` numbers from one address to another. ``prototype`` is a number of the dtype."""
+
+    def generate(context, builder, signature, values):  # type: ignore[no-untyped-def]
+        kind = context.get_value_type(prototype)
+        size = context.get_abi_sizeof(kind)
+        vector = ir.VectorType(kind, 64 // size)
+        numbers = _load(builder, values[0], vector, size)
+        builder.store(numbers, builder.inttoptr(values[1], vector.as_pointer()), align=size)
+        return context.get_dummy_value()
+
+    return types.none(source, target, prototype), generate
+
+
+@intrinsic
 def product_tile(typing_context, rows, columns, count, target, apart, width, prototype):  # type: ignore[no-untyped-def]
     """Write `lanes` rows times ``width`` (a literal) columns, summed over ``count`` numbers, into ``target``.
 
@@ -132,46 +147,71 @@ def product_tile(typing_context, rows, columns, count, target, apart, width, pro
     return types.none(rows, columns, count, target, apart, width, prototype), generate
 
 
-def _tile_less_product(context, builder, prototype, values, w):  # type: ignore[no-untyped-def]
-    """Return the columns of a tile of `subtract_tile` less the product, their places, and the vectors' type."""
+def _tile(context, builder, prototype, values, w, *, subtract):  # type: ignore[no-untyped-def]
+    """Return the columns of a product, or of the target less the product, their places, and the vectors' type."""
     rows_at, columns_at, n, target_at, between, _, _ = values
     kind = context.get_value_type(prototype)
     size = context.get_abi_sizeof(kind)
     vector = ir.VectorType(kind, 64 // size)
     places = [builder.add(target_at, builder.mul(between, _WORD(c))) for c in range(w)]
-    totals = [cgutils.alloca_once_value(builder, _load(builder, place, vector, size)) for place in places]
-    for place in places:  # of the tile beside this one, which comes soon
-        _prefetch(builder, builder.add(place, builder.mul(between, _WORD(w))))
+    zero = ir.Constant(vector, None)
+    starts = [_load(builder, place, vector, size) if subtract else zero for place in places]
+    totals = [cgutils.alloca_once_value(builder, start) for start in starts]
     with cgutils.for_range(builder, n) as loop:
         row = _load(builder, builder.add(rows_at, builder.mul(loop.index, _WORD(64))), vector, size)
         factors_at = builder.add(columns_at, builder.mul(loop.index, _WORD(w * size)))
         for c, total in enumerate(totals):
             factor = _load(builder, builder.add(factors_at, _WORD(c * size)), kind, size)
             product = builder.fmul(row, _everywhere(builder, factor, vector), flags=_EXACT)
-            builder.store(builder.fsub(builder.load(total), product, flags=_EXACT), total)
+            combined = (builder.fsub if subtract else builder.fadd)(builder.load(total), product, flags=_EXACT)
+            builder.store(combined, total)
     return [builder.load(total) for total in totals], places, vector
 
 
+def _store_columns(context, builder, totals, places, vector):  # type: ignore[no-untyped-def]
+    size = context.get_abi_sizeof(vector.element)
+    for place, total in zip(places, totals, strict=True):
+        builder.store(total, builder.inttoptr(place, vector.as_pointer()), align=size)
+    return context.get_dummy_value()
+
+
 @intrinsic
-def subtract_tile(typing_context, rows, columns, count, target, apart, width, prototype):  # type: ignore[no-untyped-def]
-    """Subtract from ``target`` what `product_tile` would write there."""
+def product_tile(typing_context, rows, columns, count, target, apart, width, prototype):  # type: ignore[no-untyped-def]
+    """Write `lanes` rows times ``width`` (a literal) columns, summed over ``count`` numbers, into ``target``.
+
+    ``rows`` and ``columns`` are the addresses of the factors, those of one summand side by side: `lanes` of the one,
+    ``width`` of the other. Columns of the target are ``apart`` bytes apart. ``prototype`` is a number of the dtype.
+    """
     if not isinstance(width, types.IntegerLiteral):
         return None
-    w = width.literal_value
 
     def generate(context, builder, signature, values):  # type: ignore[no-untyped-def]
-        totals, places, vector = _tile_less_product(context, builder, prototype, values, w)
-        size = context.get_abi_sizeof(vector.element)
-        for place, total in zip(places, totals, strict=True):
-            builder.store(total, builder.inttoptr(place, vector.as_pointer()), align=size)
-        return context.get_dummy_value()
+        tile = _tile(context, builder, prototype, values, width.literal_value, subtract=False)
+        return _store_columns(context, builder, *tile)
 
     return types.none(rows, columns, count, target, apart, width, prototype), generate
 
 
 @intrinsic
+def subtract_tile(typing_context, rows, columns, count, target, apart, width, ahead, prototype):  # type: ignore[no-untyped-def]
+    """Subtract from ``target`` what `product_tile` would write there, and fetch what is ``ahead`` bytes further."""
+    if not isinstance(width, types.IntegerLiteral):
+        return None
+
+    def generate(context, builder, signature, values):  # type: ignore[no-untyped-def]
+        *given, distance, number = values
+        for c in range(width.literal_value):
+            offset = builder.add(distance, builder.mul(given[4], _WORD(c)))
+            _prefetch(builder, builder.add(given[3], offset))
+        tile = _tile(context, builder, prototype, [*given, number], width.literal_value, subtract=True)
+        return _store_columns(context, builder, *tile)
+
+    return types.none(rows, columns, count, target, apart, width, ahead, prototype), generate
+
+
+@intrinsic
 def solve_tile(typing_context, rows, columns, count, target, apart, width, prototype):  # type: ignore[no-untyped-def]
-    """Do what `subtract_tile` does and solve by the unit lower triangle whose columns follow in ``rows``.
+    """Subtract a product like `subtract_tile` and solve by the unit lower triangle whose columns follow in ``rows``.
 
     On and above its diagonal stand zeros. What comes out is written behind ``columns``, too.
     """
@@ -180,21 +220,18 @@ def solve_tile(typing_context, rows, columns, count, target, apart, width, proto
     w = width.literal_value
 
     def generate(context, builder, signature, values):  # type: ignore[no-untyped-def]
-        totals, places, vector = _tile_less_product(context, builder, prototype, values, w)
-        kind, count, size = vector.element, vector.count, context.get_abi_sizeof(vector.element)
+        totals, places, vector = _tile(context, builder, prototype, values, w, subtract=True)
+        kind, size = vector.element, context.get_abi_sizeof(vector.element)
         rows_at = builder.add(values[0], builder.mul(values[2], _WORD(64)))
         columns_at = builder.add(values[1], builder.mul(values[2], _WORD(w * size)))
-        for j in range(count):
+        for j in range(vector.count):
             column = _load(builder, builder.add(rows_at, _WORD(64 * j)), vector, size)
             for c in range(w):
                 solved = builder.extract_element(totals[c], ir.Constant(ir.IntType(32), j))
                 place = builder.add(columns_at, _WORD((j * w + c) * size))
                 builder.store(solved, builder.inttoptr(place, kind.as_pointer()), align=size)
-                if j < count - 1:
-                    product = builder.fmul(column, _everywhere(builder, solved, vector), flags=_EXACT)
-                    totals[c] = builder.fsub(totals[c], product, flags=_EXACT)
-        for place, total in zip(places, totals, strict=True):
-            builder.store(total, builder.inttoptr(place, vector.as_pointer()), align=size)
-        return context.get_dummy_value()
+                product = builder.fmul(column, _everywhere(builder, solved, vector), flags=_EXACT)
+                totals[c] = builder.fsub(totals[c], product, flags=_EXACT)
+        return _store_columns(context, builder, totals, places, vector)
 
     return types.none(rows, columns, count, target, apart, width, prototype), generate
