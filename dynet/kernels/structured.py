@@ -23,7 +23,7 @@ _FREE = {"nnan", "nsz", "contract", "reassoc"}
 _PANEL = 64
 #: Above this size the factors of a product are laid out in the order in which they are read: the caches are too small
 #: for anything else.
-_LAID_OUT = 320
+_LAID_OUT = 192
 #: Columns of gates that are laid out at once, and those of a triangle, a multiple of 6.
 _GATES, _TOGETHER = 8, 48
 
@@ -268,8 +268,8 @@ def multiply_memory(matrices, lefts, output, forget, packed, rows, target, layou
         width = min(_PANEL, n - c)
         skip = first[c]
         left, right = block.ctypes.data + skip * n * item, upper.ctypes.data + (c * H + skip) * item
-        gemm(layout.gemm_at, layout.letters, layout.sizes, layout.scalars, left, n, right, H, at + c * apart * item, apart,
-             n, width, H - skip, 1.0, 0.0)  # fmt: skip
+        gemm(layout.gemm_at, layout.letters, layout.sizes, layout.scalars, left, n, right, H,
+             at + c * apart * item, apart, n, width, H - skip, 1.0, 0.0)  # fmt: skip
     for c in range(n):
         for p in range(c, n):
             i = rows[p] - H

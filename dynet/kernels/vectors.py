@@ -100,53 +100,6 @@ def copy_line(typing_context, source, target, prototype):  # type: ignore[no-unt
     return types.none(source, target, prototype), generate
 
 
-@intrinsic
-def copy_line(typing_context, source, target, prototype):  # type: ignore[no-untyped-def]
-    """Copy `lanes` numbers from one address to another. ``prototype`` is a number of the dtype."""
-
-    def generate(context, builder, signature, values):  # type: ignore[no-untyped-def]
-        kind = context.get_value_type(prototype)
-        size = context.get_abi_sizeof(kind)
-        vector = ir.VectorType(kind, 64 // size)
-        numbers = _load(builder, values[0], vector, size)
-        builder.store(numbers, builder.inttoptr(values[1], vector.as_pointer()), align=size)
-        return context.get_dummy_value()
-
-    return types.none(source, target, prototype), generate
-
-
-@intrinsic
-def product_tile(typing_context, rows, columns, count, target, apart, width, prototype):  # type: ignore[no-untyped-def]
-    """Write `lanes` rows times ``width`` (a literal) columns, summed over ``count`` numbers, into ``target``.
-
-    ``rows`` and ``columns`` are the addresses of the factors, those of one summand side by side: `lanes` of the one,
-    ``width`` of the other. Columns of the target are ``apart`` bytes apart. ``prototype`` is a number of the dtype.
-    """
-    if not isinstance(width, types.IntegerLiteral):
-        return None
-    w = width.literal_value
-
-    def generate(context, builder, signature, values):  # type: ignore[no-untyped-def]
-        rows_at, columns_at, n, target_at, between, _, _ = values
-        kind = context.get_value_type(prototype)
-        size = context.get_abi_sizeof(kind)
-        vector = ir.VectorType(kind, 64 // size)
-        totals = [cgutils.alloca_once_value(builder, ir.Constant(vector, None)) for _ in range(w)]
-        with cgutils.for_range(builder, n) as loop:
-            row = _load(builder, builder.add(rows_at, builder.mul(loop.index, _WORD(64))), vector, size)
-            factors_at = builder.add(columns_at, builder.mul(loop.index, _WORD(w * size)))
-            for c, total in enumerate(totals):
-                factor = _load(builder, builder.add(factors_at, _WORD(c * size)), kind, size)
-                product = builder.fmul(row, _everywhere(builder, factor, vector), flags=_EXACT)
-                builder.store(builder.fadd(builder.load(total), product, flags=_EXACT), total)
-        for c, total in enumerate(totals):
-            place = builder.add(target_at, builder.mul(between, _WORD(c)))
-            builder.store(builder.load(total), builder.inttoptr(place, vector.as_pointer()), align=size)
-        return context.get_dummy_value()
-
-    return types.none(rows, columns, count, target, apart, width, prototype), generate
-
-
 def _tile(context, builder, prototype, values, w, *, subtract):  # type: ignore[no-untyped-def]
     """Return the columns of a product, or of the target less the product, their places, and the vectors' type."""
     rows_at, columns_at, n, target_at, between, _, _ = values
