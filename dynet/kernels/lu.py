@@ -1,64 +1,121 @@
 """LU factorisation with partial pivoting, in place, at the speed of the matrix product.
 
-The right-looking algorithm of LAPACK's getrf with its recursion unrolled: blocks of 8 columns by vector loops, blocks
-of 16 and more by products. Triangular solves of those sizes run at a tenth of the product's speed in BLAS and are
-written out here. Matrices are given by columns: an array ``A[column, row]``.
+The right-looking algorithm of LAPACK's getrf with its recursion unrolled: as many columns as fill a line of the cache
+by vector loops, twice as many and more by products of tiles, whose factors are laid out in the order in which they are
+read. Matrices are given by columns: an array ``A[column, row]``.
 """
 
 from __future__ import annotations
 
+from typing import Any, NamedTuple
+
+import numpy as np
 from numba import njit, uint64
 
-from dynet.kernels.blas import gemm
 from dynet.kernels.caching import CACHE
-from dynet.kernels.vectors import solve_eight
+from dynet.kernels.vectors import copy_line, lanes, solve_tile, subtract_tile
 
-#: Columns of the innermost block, and of the blocks by which everything to the right is updated, at most.
-INNER, OUTER = 8, 64
-#: Fewer columns than this are updated by blocks of half that size.
-_WIDE_FROM = 400
+#: Columns of the blocks by which everything to the right is updated; half of that if there are fewer than these.
+_WIDE, _WIDE_FROM = 64, 400
 _FREE = {"nnan", "nsz", "contract", "reassoc"}  # rounding may differ; infinities stay what they are
 
 
+class Workspace(NamedTuple):
+    """Memory that factorisations work with."""
+
+    swaps: np.ndarray  # (k,) the row that each row was exchanged with
+    panel: np.ndarray  # (sliver, column, row): as many rows as fill a line of the cache, and then the next ones
+    stripe: np.ndarray
+
+
+def workspace(n: int, k: int, dtype: np.dtype[Any]) -> Workspace:
+    """Return what matrices of ``n`` rows and ``k`` columns need."""
+    line, outer = lanes(dtype.itemsize), _WIDE if k >= _WIDE_FROM else _WIDE // 2
+    return Workspace(np.zeros(k, np.int64), np.zeros((-(-n // line), outer, line), dtype), np.zeros((outer, 6), dtype))
+
+
 @njit(error_model="numpy", nogil=True, cache=CACHE)
-def lu(A, n, keys, swaps, triangle, letters, sizes, scalars, gemm_at):  # type: ignore[no-untyped-def]
+def lu(A, n, keys, work):  # type: ignore[no-untyped-def]
     """Factor the first ``n`` rows of ``A[column, row]``, k <= n columns, into L (unit diagonal, below) and U, in place.
 
-    ``keys`` is the memory of ``A`` seen as integers of its width, ``swaps`` (k,) receives the row that each row was
-    exchanged with, ``triangle`` (64, 64) is scratch, as are ``sizes`` and ``scalars`` of `gemm`.
+    Columns are whole lines of the cache. ``keys`` is the memory of ``A`` seen as integers of its width; ``work.swaps``
+    is written.
     """
-    k, apart = A.shape
-    outer = OUTER if k >= _WIDE_FROM else OUTER // 2
-    for left in range(0, k, INNER):
-        right = min(left + INNER, k)
+    k, swaps = A.shape[0], work.swaps
+    outer, inner = work.panel.shape[1:]
+    for left in range(0, k, inner):
+        right = min(left + inner, k)
         start = left // outer * outer
         end = min(start + outer, k)
         _factor_block(A, n, keys, swaps, left, right)
         _exchange(A, swaps, left, right, start, left)
-        _exchange(A, swaps, left, right, right, end)
         if right == end:
-            _exchange(A, swaps, start, end, 0, start)
-            _exchange(A, swaps, start, end, end, k)
             width, until = end - start, k
         else:
             # the recursion in one line: after block b, as many columns as b has trailing zero bits ask for
-            done = (right - start) // INNER
-            width = INNER * (done & -done)
+            done = (right - start) // inner
+            width = inner * (done & -done)
             until = min(right + width, end)
         if right < until:
-            first = right - width
-            if width == INNER:
-                _solve(A, triangle, first, right, until)
-                _subtract_eight(A, n, first, right, until)
+            _update(A, n, work, right - width, right, until)
+    for right in range(outer, k, outer):
+        _exchange(A, swaps, right, k, right - outer, right)
+
+
+@njit(error_model="numpy", nogil=True, cache=CACHE)
+def _update(A, n, work, first, right, until):  # type: ignore[no-untyped-def]
+    """Bring the columns ``right`` to ``until`` to where the factored ones, ``first`` to ``right``, leave them."""
+    _lay_out_panel(A, n, first, right, work.panel)
+    column = right
+    while column + 6 <= until:
+        _update_six(A, n, work, first, right, column)
+        column += 6
+    while column + 2 <= until:
+        _update_two(A, n, work, first, right, column)
+        column += 2
+    if column < until:
+        _update_one(A, n, work, first, right, column)
+
+
+@njit(error_model="numpy", nogil=True, cache=CACHE)
+def _lay_out_panel(A, n, first, right, panel):  # type: ignore[no-untyped-def]
+    """Copy L's columns ``first`` to ``right`` with zeros for their diagonal and what is above, sliver by sliver."""
+    item, one, line = A.itemsize, A.dtype.type(1), panel.shape[2]
+    sliver, between = panel.shape[1] * 64, A.shape[1] * item
+    for left in range(first, right, line):
+        for s in range(-(-(n - first) // line)):
+            source = A.ctypes.data + left * between + first * item + s * 64
+            target = panel.ctypes.data + s * sliver + (left - first) * 64
+            for j in range(line):
+                copy_line(source + j * between, target + j * 64, one)  # type: ignore[call-arg]
+    for column in range(right - first):
+        for row in range(column + 1):
+            panel[row // line, column, row % line] = 0
+
+
+def _update_of(width: int) -> Any:
+    @njit(error_model="numpy", nogil=True, cache=CACHE)
+    def update(A, n, work, first, right, column):  # type: ignore[no-untyped-def]
+        """Exchange rows, solve by the triangle and subtract the product below, in ``width`` columns."""
+        c = uint64(column)
+        for row in range(first, right):
+            i, b = uint64(row), uint64(work.swaps[row])
+            for j in range(uint64(0), uint64(width)):
+                A[c + j, i], A[c + j, b] = A[c + j, b], A[c + j, i]
+        item, one, line = A.itemsize, A.dtype.type(1), work.panel.shape[2]
+        w, between, sliver = right - first, A.shape[1] * item, work.panel.shape[1] * 64
+        solved = work.stripe.ctypes.data
+        for s in range(-(-(n - first) // line)):
+            rows, at = work.panel.ctypes.data + s * sliver, A.ctypes.data + column * between + first * item + s * 64
+            if s * line < w:
+                solve_tile(rows, solved, s * line, at, between, width, one)  # type: ignore[call-arg]
             else:
-                _solve(A, triangle, first, right, until)
-                if right < n:
-                    at, item = A.ctypes.data, A.itemsize
-                    below = at + (first * apart + right) * item
-                    block = at + (right * apart + first) * item
-                    rest = at + (right * apart + right) * item
-                    gemm(gemm_at, letters, sizes, scalars, below, apart, block, apart, rest, apart,
-                         n - right, until - right, width, -1.0, 1.0)  # fmt: skip
+                subtract_tile(rows, solved, w, at, between, width, width * between, one)  # type: ignore[call-arg]
+
+    return update
+
+
+_update_six, _update_two, _update_one = (_update_of(width) for width in (6, 2, 1))
 
 
 @njit(error_model="numpy", nogil=True, fastmath=_FREE, cache=CACHE)
@@ -105,36 +162,3 @@ def _exchange(A, swaps, first, last, left, right):  # type: ignore[no-untyped-de
         for row in range(first, last):
             i, b = uint64(row), uint64(swaps[row])
             A[c, i], A[c, b] = A[c, b], A[c, i]
-
-
-@njit(error_model="numpy", nogil=True, cache=CACHE)
-def _solve(A, triangle, first, right, until):  # type: ignore[no-untyped-def]
-    """Replace the rows ``first`` to ``right`` of some columns by the inverse triangle times them."""
-    w, o = uint64(right - first), uint64(first)
-    # columns of A may all fall into the same few lines of the cache
-    for s in range(uint64(0), w):
-        for i in range(s + uint64(1), w):
-            triangle[s, i] = A[o + s, o + i]
-    item, one = A.itemsize, A.dtype.type(1)
-    at, lower = A.ctypes.data + first * item, triangle.ctypes.data
-    for column in range(right, until):
-        for block in range(0, right - first, INNER):
-            below = (right - first - block) // INNER - 1
-            place = at + (column * A.shape[1] + block) * item
-            solve_eight(place, lower + block * (OUTER + 1) * item, OUTER * item, below, one)  # type: ignore[call-arg]
-
-
-@njit(error_model="numpy", nogil=True, fastmath=_FREE, cache=CACHE)
-def _subtract_eight(A, n, first, right, until):  # type: ignore[no-untyped-def]
-    """Subtract eight columns below the triangle, times the block row above, in one pass."""
-    n, s, r = uint64(n), uint64(first), uint64(right)
-    for column in range(right, until):
-        c = uint64(column)
-        f0, f1, f2, f3 = A[c, s], A[c, s + uint64(1)], A[c, s + uint64(2)], A[c, s + uint64(3)]
-        f4, f5, f6, f7 = A[c, s + uint64(4)], A[c, s + uint64(5)], A[c, s + uint64(6)], A[c, s + uint64(7)]
-        for i in range(r, n):
-            A[c, i] -= (
-                ((f0 * A[s, i] + f1 * A[s + uint64(1), i]) + (f2 * A[s + uint64(2), i] + f3 * A[s + uint64(3), i]))
-                + ((f4 * A[s + uint64(4), i] + f5 * A[s + uint64(5), i])
-                   + (f6 * A[s + uint64(6), i] + f7 * A[s + uint64(7), i]))
-            )  # fmt: skip

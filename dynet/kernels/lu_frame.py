@@ -16,17 +16,19 @@ from scipy.linalg import get_lapack_funcs
 from scipy.linalg.blas import get_blas_funcs
 
 from dynet.kernels.frame import EliminatedFrame
+from dynet.kernels.lu import workspace
 from dynet.kernels.namespace import as_array, to_numpy
 from dynet.kernels.structure import Layout, MemoryParts, SumParts
 from dynet.kernels.structured import (
+    MemoryLayout,
     SumLayout,
     apart,
     factor,
     in_place,
     keys_of,
+    memory_layout,
     run_memory,
     run_sum,
-    scratch,
     sum_layout,
     unpack,
 )
@@ -172,7 +174,7 @@ class _Member:
         self._explicit: np.ndarray | None = V.T.copy(order="C")
         self._packed = np.zeros((k, apart(n, V.dtype)), V.dtype)
         self._rows = np.arange(n)
-        self._work = scratch(k, V.dtype)
+        self._work = workspace(n, k, V.dtype)
         self.dtype = V.dtype
 
     @property
@@ -208,7 +210,7 @@ class _Member:
             matrices, lefts, output, forget = parts
             run_memory(
                 matrices, lefts[s], output[s], forget[s], buffers, keys, self._rows, pivots[s],
-                *self._memory_scratch, self._work,
+                self._memory_layout, self._work,
             )  # fmt: skip
         if len(lefts[s]) % 2 and not takes_its_place:
             self._packed, self._spare = self._spare, self._packed
@@ -222,9 +224,8 @@ class _Member:
         return sum_layout(len(self._rows), self.dtype)
 
     @cached_property
-    def _memory_scratch(self) -> tuple[np.ndarray, np.ndarray]:
-        n = len(self._rows)
-        return np.empty((n // 2, n), self.dtype), np.empty((n, n // 2), self.dtype)
+    def _memory_layout(self) -> MemoryLayout:
+        return memory_layout(len(self._rows), self.dtype)
 
     def write(self, columns: np.ndarray) -> None:
         """Write the frame into ``columns`` (k, n)."""

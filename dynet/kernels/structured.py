@@ -15,40 +15,17 @@ from numba import njit, uint64
 
 from dynet.kernels.blas import LETTERS, address, gemm
 from dynet.kernels.caching import CACHE
-from dynet.kernels.lu import OUTER, lu
+from dynet.kernels.lu import lu
 from dynet.kernels.rounding import doubtful, is_rounding
-from dynet.kernels.vectors import lanes, product_tile, times_triangle
+from dynet.kernels.vectors import copy_line, lanes, product_tile, times_triangle
 
 _FREE = {"nnan", "nsz", "contract", "reassoc"}
 _PANEL = 64
 #: Above this size the factors of a product are laid out in the order in which they are read: the caches are too small
 #: for anything else.
-_LAID_OUT = 320
+_LAID_OUT = 192
 #: Columns of gates that are laid out at once, and those of a triangle, a multiple of 6.
 _GATES, _TOGETHER = 8, 48
-
-
-class Scratch(NamedTuple):
-    """Memory and addresses that the kernels of one dtype and size work with."""
-
-    swaps: np.ndarray
-    triangle: np.ndarray
-    letters: np.ndarray
-    sizes: np.ndarray
-    scalars: np.ndarray
-    gemm_at: int
-
-
-def scratch(k: int, dtype: np.dtype[Any]) -> Scratch:
-    """Return what matrices of ``k`` columns need."""
-    return Scratch(
-        np.zeros(k, np.int64),
-        np.zeros((OUTER, OUTER), dtype),
-        LETTERS,
-        np.zeros(6, np.int32),
-        np.zeros(2, dtype),
-        address("gemm", dtype),
-    )
 
 
 class SumLayout(NamedTuple):
@@ -66,6 +43,23 @@ def sum_layout(n: int, dtype: np.dtype[Any]) -> SumLayout:
     line = lanes(dtype.itemsize)
     shapes = (-(-m // line), apart(m, dtype), line), (_GATES, apart(m, dtype)), _TOGETHER * m
     return SumLayout(*(np.zeros(shape, dtype) for shape in shapes))
+
+
+class MemoryLayout(NamedTuple):
+    """Memory and addresses that `multiply_memory` works with."""
+
+    block: np.ndarray  # (H, 2 H)
+    upper: np.ndarray  # (2 H, H)
+    letters: np.ndarray
+    sizes: np.ndarray
+    scalars: np.ndarray
+    gemm_at: int
+
+
+def memory_layout(n: int, dtype: np.dtype[Any]) -> MemoryLayout:
+    """Return what `multiply_memory` needs for n = 2 H."""
+    block, upper = np.empty((n // 2, n), dtype), np.empty((n, n // 2), dtype)
+    return MemoryLayout(block, upper, LETTERS, np.zeros(6, np.int32), np.zeros(2, dtype), address("gemm", dtype))
 
 
 def in_place(layout: SumLayout) -> bool:
@@ -95,7 +89,7 @@ def factor(A, keys, rows, pivots, work):  # type: ignore[no-untyped-def]
     Writes the pivots, those that are rounding as zero.
     """
     n = len(rows)
-    lu(A, n, keys, work.swaps, work.triangle, work.letters, work.sizes, work.scalars, work.gemm_at)
+    lu(A, n, keys, work)
     for i in range(n):
         rows[i] = i
     for i in range(A.shape[0]):
@@ -195,8 +189,17 @@ def _slivers_times_triangle(slivers, packed, target, columns):  # type: ignore[n
 @njit(error_model="numpy", nogil=True, fastmath=_FREE, cache=CACHE)
 def _combine(matrices, lefts, rights, unit, column):  # type: ignore[no-untyped-def]
     """Write column ``unit`` of the sum of gates into ``column``."""
-    n, c, zero = uint64(lefts.shape[1]), uint64(unit), uint64(0)
+    n, c, zero, one, two, three = uint64(lefts.shape[1]), uint64(unit), uint64(0), uint64(1), uint64(2), uint64(3)
     gates = matrices.shape[0]
+    # several at a time: what takes long is to fetch them, and that goes on at once
+    if gates == 4:
+        a, b, d, e = rights[zero, c], rights[one, c], rights[two, c], rights[three, c]
+        for i in range(zero, n):
+            column[i] = (
+                (a * lefts[zero, i] * matrices[zero, c, i] + b * lefts[one, i] * matrices[one, c, i])
+                + (d * lefts[two, i] * matrices[two, c, i] + e * lefts[three, i] * matrices[three, c, i])
+            )  # fmt: skip
+        return
     odd = gates % 2
     if odd:
         f = rights[zero, c]
@@ -205,7 +208,6 @@ def _combine(matrices, lefts, rights, unit, column):  # type: ignore[no-untyped-
     else:
         for i in range(zero, n):
             column[i] = 0
-    # two at a time: what takes long is to fetch them, and that goes on at once
     for gate in range(odd, gates, 2):
         g, h = uint64(gate), uint64(gate + 1)
         f, e = rights[g, c], rights[h, c]
@@ -216,11 +218,12 @@ def _combine(matrices, lefts, rights, unit, column):  # type: ignore[no-untyped-
 @njit(error_model="numpy", nogil=True, cache=CACHE)
 def _lay_out(gates, count, slivers, left):  # type: ignore[no-untyped-def]
     """Copy some columns into all slivers, from place ``left`` on."""
-    first, line = uint64(left), uint64(slivers.shape[2])
-    for s in range(uint64(0), uint64(slivers.shape[0])):
-        for j in range(uint64(0), uint64(count)):
-            for i in range(uint64(0), line):
-                slivers[s, first + j, i] = gates[j, s * line + i]
+    item, one = gates.itemsize, gates.dtype.type(1)
+    between, sliver = gates.shape[1] * item, slivers.shape[1] * 64
+    for s in range(slivers.shape[0]):
+        source, target = gates.ctypes.data + s * 64, slivers.ctypes.data + s * sliver + left * 64
+        for j in range(count):
+            copy_line(source + j * between, target + j * 64, one)  # type: ignore[call-arg]
 
 
 @njit(error_model="numpy", nogil=True, cache=CACHE)
@@ -236,13 +239,14 @@ def _lay_out_triangle(packed, first, last, width, columns):  # type: ignore[no-u
 
 
 @njit(error_model="numpy", nogil=True, cache=CACHE)
-def multiply_memory(matrices, lefts, output, forget, packed, rows, target, block, upper, work):  # type: ignore[no-untyped-def]
+def multiply_memory(matrices, lefts, output, forget, packed, rows, target, layout):  # type: ignore[no-untyped-def]
     """Write the product for a cell with a memory (LSTM): ``dc' = f dc + M dh``, ``dh' = E dh + s dc'``.
 
     ``matrices`` (1 + gate, column, row) with E first and ``lefts`` (1 + gate, H) its diagonals; ``output`` is s (H,),
-    ``forget`` f (H,). ``block`` (H, 2 H) and ``upper`` (2 H, H) are scratch.
+    ``forget`` f (H,).
     """
     n, apart = packed.shape
+    block, upper = layout.block, layout.upper
     H = n // 2
     # the rows of L that belong to h, in the order of L: row r of `upper` starts with zeros up to its position
     first = np.empty(n + 1, np.int64)  # of those rows, how many stand above a position
@@ -264,8 +268,8 @@ def multiply_memory(matrices, lefts, output, forget, packed, rows, target, block
         width = min(_PANEL, n - c)
         skip = first[c]
         left, right = block.ctypes.data + skip * n * item, upper.ctypes.data + (c * H + skip) * item
-        gemm(work.gemm_at, work.letters, work.sizes, work.scalars, left, n, right, H, at + c * apart * item, apart,
-             n, width, H - skip, 1.0, 0.0)  # fmt: skip
+        gemm(layout.gemm_at, layout.letters, layout.sizes, layout.scalars, left, n, right, H,
+             at + c * apart * item, apart, n, width, H - skip, 1.0, 0.0)  # fmt: skip
     for c in range(n):
         for p in range(c, n):
             i = rows[p] - H
@@ -306,12 +310,12 @@ def run_sum(matrices, lefts, rights, diagonals, buffers, keys, rows, pivots, lay
 
 
 @njit(error_model="numpy", nogil=True, cache=CACHE)
-def run_memory(matrices, lefts, outputs, forgets, buffers, keys, rows, pivots, block, upper, work):  # type: ignore[no-untyped-def]
+def run_memory(matrices, lefts, outputs, forgets, buffers, keys, rows, pivots, layout, work):  # type: ignore[no-untyped-def]
     """Do what `run_sum` does for a cell with a memory; ``outputs`` and ``forgets`` (step, H)."""
     for step in range(len(pivots)):
         source, target = step % 2, 1 - step % 2
         multiply_memory(matrices, lefts[step], outputs[step], forgets[step], buffers[source], rows, buffers[target],
-                        block, upper, work)  # fmt: skip
+                        layout)  # fmt: skip
         factor(buffers[target], keys[target], rows, pivots[step], work)
 
 

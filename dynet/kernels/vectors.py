@@ -33,43 +33,12 @@ def _everywhere(builder: Any, value: Any, vector: Any) -> Any:
     return builder.shuffle_vector(builder.insert_element(nothing, value, first), nothing, zeros)
 
 
-@intrinsic
-def solve_eight(typing_context, at, lower, apart, below, prototype):  # type: ignore[no-untyped-def]
-    """Replace 8 entries of a column, at address ``at``, by what a unit lower triangle makes them of.
-
-    ``lower`` is the address of the diagonal of the triangle, whose columns are ``apart`` bytes apart. What they
-    contribute to the next ``below`` groups of 8 entries is subtracted there. ``prototype`` is a number of the dtype.
-    """
-
-    def generate(context, builder, signature, values):  # type: ignore[no-untyped-def]
-        column_at, lower_at, between, n, _ = values
-        kind = context.get_value_type(prototype)
-        vector, size = ir.VectorType(kind, 8), context.get_abi_sizeof(kind)
-        columns = [builder.add(lower_at, builder.mul(between, _WORD(j))) for j in range(8)]
-
-        def less(total: Any, of: int, offset: Any, factor: Any, width: Any) -> Any:
-            entry = _load(builder, builder.add(columns[of], offset), width, size)
-            return builder.fsub(total, builder.fmul(entry, factor, flags=_EXACT), flags=_EXACT)
-
-        solved: list[Any] = []
-        for i in range(8):
-            place = builder.add(column_at, _WORD(i * size))
-            value = _load(builder, place, kind, size)
-            for j, earlier in enumerate(solved):
-                value = less(value, j, _WORD(i * size), earlier, kind)
-            builder.store(value, builder.inttoptr(place, kind.as_pointer()), align=size)
-            solved.append(value)
-        factors = [_everywhere(builder, value, vector) for value in solved]
-        with cgutils.for_range(builder, n) as loop:
-            offset = builder.mul(builder.add(loop.index, _WORD(1)), _WORD(8 * size))
-            place = builder.add(column_at, offset)
-            total = _load(builder, place, vector, size)
-            for j, factor in enumerate(factors):
-                total = less(total, j, offset, factor, vector)
-            builder.store(total, builder.inttoptr(place, vector.as_pointer()), align=size)
-        return context.get_dummy_value()
-
-    return types.none(at, lower, apart, below, prototype), generate
+def _prefetch(builder: Any, address: Any) -> None:
+    """Have a line of the cache fetched that will be read and written."""
+    byte, word = ir.IntType(8).as_pointer(), ir.IntType(32)
+    kind = ir.FunctionType(ir.VoidType(), [byte, word, word, word])
+    function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0i8")
+    builder.call(function, [builder.inttoptr(address, byte), word(1), word(2), word(1)])
 
 
 @intrinsic
@@ -117,6 +86,49 @@ def times_triangle(typing_context, at, lower, apart, count, width, prototype):  
 
 
 @intrinsic
+def copy_line(typing_context, source, target, prototype):  # type: ignore[no-untyped-def]
+    """Copy `lanes` numbers from one address to another. ``prototype`` is a number of the dtype."""
+
+    def generate(context, builder, signature, values):  # type: ignore[no-untyped-def]
+        kind = context.get_value_type(prototype)
+        size = context.get_abi_sizeof(kind)
+        vector = ir.VectorType(kind, 64 // size)
+        numbers = _load(builder, values[0], vector, size)
+        builder.store(numbers, builder.inttoptr(values[1], vector.as_pointer()), align=size)
+        return context.get_dummy_value()
+
+    return types.none(source, target, prototype), generate
+
+
+def _tile(context, builder, prototype, values, w, *, subtract):  # type: ignore[no-untyped-def]
+    """Return the columns of a product, or of the target less the product, their places, and the vectors' type."""
+    rows_at, columns_at, n, target_at, between, _, _ = values
+    kind = context.get_value_type(prototype)
+    size = context.get_abi_sizeof(kind)
+    vector = ir.VectorType(kind, 64 // size)
+    places = [builder.add(target_at, builder.mul(between, _WORD(c))) for c in range(w)]
+    zero = ir.Constant(vector, None)
+    starts = [_load(builder, place, vector, size) if subtract else zero for place in places]
+    totals = [cgutils.alloca_once_value(builder, start) for start in starts]
+    with cgutils.for_range(builder, n) as loop:
+        row = _load(builder, builder.add(rows_at, builder.mul(loop.index, _WORD(64))), vector, size)
+        factors_at = builder.add(columns_at, builder.mul(loop.index, _WORD(w * size)))
+        for c, total in enumerate(totals):
+            factor = _load(builder, builder.add(factors_at, _WORD(c * size)), kind, size)
+            product = builder.fmul(row, _everywhere(builder, factor, vector), flags=_EXACT)
+            combined = (builder.fsub if subtract else builder.fadd)(builder.load(total), product, flags=_EXACT)
+            builder.store(combined, total)
+    return [builder.load(total) for total in totals], places, vector
+
+
+def _store_columns(context, builder, totals, places, vector):  # type: ignore[no-untyped-def]
+    size = context.get_abi_sizeof(vector.element)
+    for place, total in zip(places, totals, strict=True):
+        builder.store(total, builder.inttoptr(place, vector.as_pointer()), align=size)
+    return context.get_dummy_value()
+
+
+@intrinsic
 def product_tile(typing_context, rows, columns, count, target, apart, width, prototype):  # type: ignore[no-untyped-def]
     """Write `lanes` rows times ``width`` (a literal) columns, summed over ``count`` numbers, into ``target``.
 
@@ -125,24 +137,54 @@ def product_tile(typing_context, rows, columns, count, target, apart, width, pro
     """
     if not isinstance(width, types.IntegerLiteral):
         return None
+
+    def generate(context, builder, signature, values):  # type: ignore[no-untyped-def]
+        tile = _tile(context, builder, prototype, values, width.literal_value, subtract=False)
+        return _store_columns(context, builder, *tile)
+
+    return types.none(rows, columns, count, target, apart, width, prototype), generate
+
+
+@intrinsic
+def subtract_tile(typing_context, rows, columns, count, target, apart, width, ahead, prototype):  # type: ignore[no-untyped-def]
+    """Subtract from ``target`` what `product_tile` would write there, and fetch what is ``ahead`` bytes further."""
+    if not isinstance(width, types.IntegerLiteral):
+        return None
+
+    def generate(context, builder, signature, values):  # type: ignore[no-untyped-def]
+        *given, distance, number = values
+        for c in range(width.literal_value):
+            offset = builder.add(distance, builder.mul(given[4], _WORD(c)))
+            _prefetch(builder, builder.add(given[3], offset))
+        tile = _tile(context, builder, prototype, [*given, number], width.literal_value, subtract=True)
+        return _store_columns(context, builder, *tile)
+
+    return types.none(rows, columns, count, target, apart, width, ahead, prototype), generate
+
+
+@intrinsic
+def solve_tile(typing_context, rows, columns, count, target, apart, width, prototype):  # type: ignore[no-untyped-def]
+    """Subtract a product like `subtract_tile` and solve by the unit lower triangle whose columns follow in ``rows``.
+
+    On and above its diagonal stand zeros. What comes out is written behind ``columns``, too.
+    """
+    if not isinstance(width, types.IntegerLiteral):
+        return None
     w = width.literal_value
 
     def generate(context, builder, signature, values):  # type: ignore[no-untyped-def]
-        rows_at, columns_at, n, target_at, between, _, _ = values
-        kind = context.get_value_type(prototype)
-        size = context.get_abi_sizeof(kind)
-        vector = ir.VectorType(kind, 64 // size)
-        totals = [cgutils.alloca_once_value(builder, ir.Constant(vector, None)) for _ in range(w)]
-        with cgutils.for_range(builder, n) as loop:
-            row = _load(builder, builder.add(rows_at, builder.mul(loop.index, _WORD(64))), vector, size)
-            factors_at = builder.add(columns_at, builder.mul(loop.index, _WORD(w * size)))
-            for c, total in enumerate(totals):
-                factor = _load(builder, builder.add(factors_at, _WORD(c * size)), kind, size)
-                product = builder.fmul(row, _everywhere(builder, factor, vector), flags=_EXACT)
-                builder.store(builder.fadd(builder.load(total), product, flags=_EXACT), total)
-        for c, total in enumerate(totals):
-            place = builder.add(target_at, builder.mul(between, _WORD(c)))
-            builder.store(builder.load(total), builder.inttoptr(place, vector.as_pointer()), align=size)
-        return context.get_dummy_value()
+        totals, places, vector = _tile(context, builder, prototype, values, w, subtract=True)
+        kind, size = vector.element, context.get_abi_sizeof(vector.element)
+        rows_at = builder.add(values[0], builder.mul(values[2], _WORD(64)))
+        columns_at = builder.add(values[1], builder.mul(values[2], _WORD(w * size)))
+        for j in range(vector.count):
+            column = _load(builder, builder.add(rows_at, _WORD(64 * j)), vector, size)
+            for c in range(w):
+                solved = builder.extract_element(totals[c], ir.Constant(ir.IntType(32), j))
+                place = builder.add(columns_at, _WORD((j * w + c) * size))
+                builder.store(solved, builder.inttoptr(place, kind.as_pointer()), align=size)
+                product = builder.fmul(column, _everywhere(builder, solved, vector), flags=_EXACT)
+                totals[c] = builder.fsub(totals[c], product, flags=_EXACT)
+        return _store_columns(context, builder, totals, places, vector)
 
     return types.none(rows, columns, count, target, apart, width, prototype), generate

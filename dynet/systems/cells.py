@@ -80,13 +80,20 @@ def drive(x: Array | None, w: Weights) -> Array | None:
     """Return ``W_xh x + b_xh``; None when neither is there."""
     if w.W_xh is None or x is None or x.shape[-1] == 0:
         return w.b_xh
-    driven = x @ w.W_xh.mT
+    driven = _rows_times(x, w.W_xh)
     return driven if w.b_xh is None else driven + w.b_xh
+
+
+def _rows_times(x: Array, W: Array) -> Array:
+    """Return ``x W^T``; stacked rows of many steps and sequences as one product, where numpy makes one of each."""
+    if x.ndim < 3 or W.ndim > 2:
+        return x @ W.mT
+    return (x.reshape(-1, x.shape[-1]) @ W.mT).reshape(*x.shape[:-1], W.shape[-2])
 
 
 def recurrence(h: Array, w: Weights) -> Array:
     """Return ``W_hh h + b_hh``."""
-    out = h @ w.W_hh.mT
+    out = _rows_times(h, w.W_hh)
     return out if w.b_hh is None else out + w.b_hh
 
 

@@ -5,15 +5,24 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dynet.kernels.structured import factor, keys_of, scratch
+from dynet.kernels.lu import workspace
+from dynet.kernels.structured import apart, factor, keys_of
+
+
+def by_columns(A):
+    n, k = A.shape
+    packed = np.zeros((k, apart(n, A.dtype)), A.dtype)
+    packed[:, :n] = A.T
+    return packed
 
 
 def factored(A):
     """Return L, U and the order of rows of ``A`` (n, k)."""
-    packed = A.T.copy(order="C")
-    k, n = packed.shape
+    n, k = A.shape
+    packed = by_columns(A)
     rows, pivots = np.zeros(n, np.int64), np.empty(k, A.dtype)
-    factor(packed, keys_of(packed), rows, pivots, scratch(k, A.dtype))
+    factor(packed, keys_of(packed), rows, pivots, workspace(n, k, A.dtype))
+    packed = packed[:, :n]
     L, U = np.tril(packed.T, -1) + np.eye(n, k, dtype=A.dtype), np.triu(packed.T[:k])
     np.testing.assert_array_equal(pivots, np.diag(U))
     return L, U, rows
@@ -80,7 +89,6 @@ def test_the_determinant_is_the_product_of_the_pivots():
 def test_what_is_not_finite_shows_in_the_factors(bad):
     A = np.random.default_rng(2).standard_normal((20, 20))
     A[11, 3] = bad
-    packed = A.T.copy(order="C")
-    pivots = np.empty(20)
-    factor(packed, keys_of(packed), np.zeros(20, np.int64), pivots, scratch(20, A.dtype))
+    packed, pivots = by_columns(A), np.empty(20)
+    factor(packed, keys_of(packed), np.zeros(20, np.int64), pivots, workspace(20, 20, A.dtype))
     assert not np.isfinite(pivots).all()
