@@ -9,6 +9,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack, contextmanager
 from functools import lru_cache
 from itertools import islice
+from numbers import Integral
 from typing import Any
 
 from threadpoolctl import ThreadpoolController, threadpool_limits
@@ -193,11 +194,11 @@ def workers_of(client: Any, faults: Faults) -> Serial | Threads | Cluster:
     """Return where cells are to run, or note what is wrong with ``client``."""
     if client is None:
         return Serial()
-    if client == "threads":
+    if isinstance(client, str) and client == "threads":
         return Threads(available_processors())
-    if isinstance(client, int) and not isinstance(client, bool):
-        if client >= 1:
-            return Threads(client)
+    if isinstance(client, Integral) and not isinstance(client, bool):
+        if int(client) >= 1:
+            return Threads(int(client))
         faults.add("client", client, "give a number of threads of at least 1")
         return Serial()
     if type(client).__module__.partition(".")[0] == "distributed" and hasattr(client, "submit"):
