@@ -176,9 +176,19 @@ class Store:
             self.flush()
 
     def flush(self) -> None:
-        """Write all that waits; the status comes last, so that a killed process leaves no cell half written."""
+        """Write all that waits, or raise an InputError that says why that cannot be."""
         if not self._waiting:
             return
+        try:
+            self._write_waiting()
+        except OSError as error:
+            raise InputError(
+                f"store='{self.place}': cannot be written ({error.strerror or error}). What was written before "
+                "stays: see to it, and make the same call again"
+            ) from error
+
+    def _write_waiting(self) -> None:
+        """Write all that waits; the status comes last, so that a killed process leaves no cell half written."""
         table = self.table
         self._sync()
         for name, values in table.values.items():

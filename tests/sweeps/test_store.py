@@ -152,6 +152,28 @@ def test_a_process_killed_while_it_makes_room_leaves_a_good_store(tmp_path, monk
     xr.testing.assert_identical(again.drop_attrs(), dynet.sweep(longer, {"a": [1, 2]}, progress=False).drop_attrs())
 
 
+def test_a_full_disk_is_named_and_what_was_written_stays(tmp_path, monkeypatch):
+    plain, left = zarr.storage._local._put, [40]
+
+    def put(*arguments, **settings):
+        left[0] -= 1
+        if left[0] < 0:
+            raise OSError(28, "No space left on device")
+        return plain(*arguments, **settings)
+
+    def cell(a, rng):
+        return rng.standard_normal()
+
+    monkeypatch.setattr("dynet.sweeps.store.SECONDS_BETWEEN", 0.0)
+    with monkeypatch.context() as patch:
+        patch.setattr("zarr.storage._local._put", put)
+        with pytest.raises(dynet.InputError, match=r"store='.*s': cannot be written \(No space left on device\)"):
+            dynet.sweep(cell, {"a": range(20)}, store=tmp_path / "s", progress=False)
+    assert 0 < (zarr.open_group(tmp_path / "s", mode="r")["status"][...] == 0).sum() < 20
+    again = dynet.sweep(cell, {"a": range(20)}, store=tmp_path / "s", progress=False)
+    xr.testing.assert_identical(again.drop_attrs(), dynet.sweep(cell, {"a": range(20)}, progress=False).drop_attrs())
+
+
 def test_what_is_no_store_is_left_alone(tmp_path):
     (tmp_path / "file").write_text("mine")
     (tmp_path / "folder").mkdir()
