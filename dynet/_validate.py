@@ -63,6 +63,16 @@ class Faults:
         if not isinstance(value, str) or value not in choices:
             self.add(name, value, "give one of " + ", ".join(f'"{c}"' for c in choices))
 
+    def generator(self, name: str, value: Any) -> np.random.Generator:
+        """Return the generator that ``value`` means, by default ``default_rng(0)``; note a fault if it means none."""
+        try:
+            if not isinstance(value, np.random.RandomState):  # the old kind cannot be split
+                return np.random.default_rng(0 if value is None else value)
+        except (TypeError, ValueError):
+            pass
+        self.add(name, value, "give a whole number of at least 0, a numpy.random.Generator or None")
+        return np.random.default_rng(0)
+
     def real_array(self, name: str, value: Any, *, finite: bool = False) -> np.ndarray:
         """Return ``value`` as a floating numpy array; note a fault if it is not numeric and real."""
         try:

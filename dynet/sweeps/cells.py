@@ -69,7 +69,7 @@ class Job:
         try:
             returned = self.function(**point, rng=self.generator(cell, repeat))
             content = self._content(returned)
-        except Exception as error:  # one bad point must not lose the others
+        except (Exception, SystemExit) as error:  # one bad point must not lose the others
             return failure(error, time.perf_counter() - begun, self.raises)
         return Outcome(OK, **content, seconds=time.perf_counter() - begun)
 
@@ -133,7 +133,12 @@ def failure(error: BaseException, seconds: float = 0.0, raises: bool = False) ->
         status = CONVERGENCE
     else:
         status = ERROR
-    message = f"{type(error).__name__}: {error}"
+    try:
+        text = str(error)
+    except Exception:  # an exception of someone else's that cannot say what it is
+        text = "no message"
+    # names of files may hold what no encoding has
+    message = f"{type(error).__name__}: {text}".encode("utf-8", "backslashreplace").decode()
     if status == ERROR and (frames := traceback.extract_tb(error.__traceback__)):
         message += f" ({frames[-1].filename}, line {frames[-1].lineno})"
     if len(message) > _LONGEST_MESSAGE:

@@ -11,7 +11,8 @@ import numpy as np
 import xarray as xr
 
 from dynet._labels import dataset
-from dynet._validate import Faults
+from dynet._validate import Faults, shown
+from dynet.errors import InputError
 from dynet.typing import Rng
 
 __all__ = ["Grid", "grid_of", "sample_points"]
@@ -47,6 +48,8 @@ def grid_of(grid: Any, faults: Faults) -> Grid:
     if not isinstance(grid, Mapping) or not grid:
         faults.add("grid", grid, "give a mapping of names of arguments to lists of values, or points of sample_points")
         return empty
+    for name in grid:
+        _check_name(name, f"grid['{name}']", faults)
     values = {name: _values(name, entries, faults) for name, entries in grid.items()}
     if len(faults):
         return empty
@@ -70,6 +73,8 @@ def _of_points(grid: xr.Dataset, faults: Faults) -> Grid:
             f"{grid[wrong[0]].dims if wrong else 'none'}: take sample_points"
         )
         return Grid({}, {}, [])
+    for name in names:
+        _check_name(name, f"grid['{name}']", faults)
     values = {name: _values(name, grid[name].values, faults) for name in names}
     rows = zip(*(array.tolist() for array in values.values()), strict=True)
     points = [dict(zip(values, row, strict=True)) for row in rows]
@@ -80,8 +85,6 @@ def _of_points(grid: xr.Dataset, faults: Faults) -> Grid:
 def _values(name: Any, entries: Any, faults: Faults) -> np.ndarray:
     """Return the values of one argument as an array of numbers, words or flags."""
     label = f"grid['{name}']"
-    if not isinstance(name, str) or not name.isidentifier() or name in RESERVED:
-        faults.say(f"{label}: give the name of an argument of the function, none of {', '.join(RESERVED)}")
     entries = entries.values if isinstance(entries, xr.DataArray) else entries
     if isinstance(entries, str | bytes) or np.ndim(entries) == 0:
         faults.add(label, entries, "give a list of values")
@@ -98,6 +101,26 @@ def _values(name: Any, entries: Any, faults: Faults) -> np.ndarray:
     elif array.dtype.kind == "f" and np.isnan(array).any():
         faults.add(label, entries, "a value is NaN")
     return array
+
+
+def _check_name(name: Any, label: str, faults: Faults, taken: tuple[str, ...] = RESERVED) -> None:
+    if not isinstance(name, str) or not name.isidentifier() or name in taken:
+        faults.say(f"{label}: give the name of an argument of the function, none of {', '.join(taken)}")
+
+
+def _drawn(name: str, distribution: Any, n_points: int, rng: np.random.Generator) -> np.ndarray:
+    """Return a number for each point, or say why a distribution gives none."""
+    try:
+        values = np.asarray(distribution.rvs(size=n_points, random_state=rng))
+        found = f"draws of shape {values.shape}"
+    except Exception as error:  # whatever an object of the user's may raise
+        values, found = np.zeros(0), f"{type(error).__name__}: {error}"
+    if values.shape != (n_points,) or values.dtype.kind not in "iufb":
+        raise InputError(
+            f"distributions['{name}']={shown(distribution)}: it gives {found}, expected {n_points} numbers: give a "
+            "distribution of one variable with its parameters, such as scipy.stats.uniform(0, 2)"
+        )
+    return values
 
 
 def sample_points(distributions: Mapping[str, Any], n_points: int, *, rng: Rng = None) -> xr.Dataset:
@@ -142,17 +165,18 @@ def sample_points(distributions: Mapping[str, Any], n_points: int, *, rng: Rng =
         faults.raise_if_any()
     choices: dict[str, np.ndarray] = {}
     for name, distribution in distributions.items():
+        _check_name(name, f"distributions[{name!r}]", faults, (*RESERVED, "point"))
         if not hasattr(distribution, "rvs"):
             choices[name] = _values(name, distribution, faults)
+    generator = faults.generator("rng", rng)
     faults.raise_if_any()
-    generator = np.random.default_rng(0 if rng is None else rng)
     variables: dict[str, tuple[tuple[str, ...], Any, str, str]] = {}
     for name, distribution in distributions.items():
         own = np.random.default_rng(generator.integers(2**63, size=4))
         if name in choices:
             values = own.choice(choices[name], size=n_points)
         else:
-            values = np.asarray(distribution.rvs(size=n_points, random_state=own))
+            values = _drawn(name, distribution, n_points, own)
         variables[name] = (("point",), values, name, "")
     attrs = {"title": "points of a space of parameters", "method": "random sampling", "n_points": n_points}
     return dataset(variables, {"point": np.arange(n_points)}, attrs)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -142,9 +142,9 @@ def _run(workers: Serial | Threads | Cluster, job: Job, table: Table, store: Sto
                 if failed:
                     bar.set_postfix(failed=failed, refresh=False)
         finally:
+            outcomes.close()  # type: ignore[attr-defined]  # a generator: what still runs is called off
             if store is not None:
                 store.flush()
-            outcomes.close()  # type: ignore[attr-defined]  # a generator: what still runs is called off
 
 
 def _named(outcome: Outcome, table: Table, place: tuple[int, int]) -> BaseException:
@@ -183,8 +183,8 @@ def _checked(
     faults.choice("on_error", on_error, ("store", "raise"))
     if not (rng is None or isinstance(rng, np.random.Generator)):
         faults.integer("rng", rng, 0, why=", or a Generator")
-    kept = (keep,) if isinstance(keep, str) else tuple(keep or ())
-    if not all(isinstance(name, str) for name in kept):
+    kept = (keep,) if isinstance(keep, str) else tuple(keep) if isinstance(keep, Iterable) else ()
+    if not (keep is None or isinstance(keep, Iterable)) or not all(isinstance(name, str) for name in kept):
         faults.add("keep", keep, "give names of variables")
     workers = workers_of(client, faults)
     faults.raise_if_any()

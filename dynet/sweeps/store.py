@@ -7,6 +7,7 @@ import math
 import os
 import platform
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,7 @@ def identity(job: Job, grid: Grid, n_repeats: int) -> tuple[dict[str, Part], tup
         "dynet": part_of(dynet_version()),
         "python": part_of(".".join(platform.python_version_tuple()[:2])),
     }
+    parts["dimensions"] = part_of(", ".join(grid.dims))
     for name, (dim, values) in grid.coords.items():
         text = shown(values.tolist()) + ("" if name == dim else f" along {dim}")
         parts[f"grid['{name}']"] = Part(text, digests.of(name, [dim, values]))
@@ -70,6 +72,8 @@ class Store:
     def __init__(self, place: Any, parts: dict[str, Part], table: Table) -> None:
         self._zarr = import_optional("zarr", extra="dask", purpose="store")
         self.place = os.fspath(place) if isinstance(place, os.PathLike) else place
+        if not isinstance(self.place, str | Mapping | self._zarr.abc.store.Store) or self.place == "":
+            raise InputError(f"store={shown(place)}: give the name of a folder, or a zarr store")
         self.table = table
         self._written: dict[str, Any] = {}
         self._layout = ""
@@ -95,7 +99,8 @@ class Store:
             path = Path(self.place)
             if path.exists() and not path.is_dir():
                 raise InputError(f"store='{path}': this is a file; a zarr store is a folder: give another name")
-            if not path.exists() or not any(path.iterdir()):
+            # a process that was killed as it began leaves a file without its name
+            if not path.exists() or all(entry.suffix == ".partial" for entry in path.iterdir()):
                 return None
         try:
             group = self._zarr.open_group(self.place, mode="r+")
@@ -171,9 +176,19 @@ class Store:
             self.flush()
 
     def flush(self) -> None:
-        """Write all that waits; the status comes last, so that a killed process leaves no cell half written."""
+        """Write all that waits, or raise an InputError that says why that cannot be."""
         if not self._waiting:
             return
+        try:
+            self._write_waiting()
+        except OSError as error:
+            raise InputError(
+                f"store='{self.place}': cannot be written ({error.strerror or error}). What was written before "
+                "stays: see to it, and make the same call again"
+            ) from error
+
+    def _write_waiting(self) -> None:
+        """Write all that waits; the status comes last, so that a killed process leaves no cell half written."""
         table = self.table
         self._sync()
         for name, values in table.values.items():

@@ -159,8 +159,13 @@ class Table:
                 self.values[name][tuple(slice(0, size) for size in old.shape)] = old
 
     def restore(self, name: str, values: np.ndarray) -> None:
-        """Take the values of a column as they were stored."""
-        self.values[name][tuple(slice(0, size) for size in values.shape)] = values
+        """Take the values of a column as they were stored.
+
+        Stored arrays grow before the layout says so: what a process that was killed in between made longer is empty.
+        """
+        array = self.values[name]
+        shared = tuple(slice(0, min(sizes)) for sizes in zip(array.shape, values.shape, strict=True))
+        array[shared] = values[shared]
 
     @property
     def n_bytes(self) -> int:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import sys
 import threading
+import warnings
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from functools import lru_cache
 from itertools import islice
+from numbers import Integral
 from typing import Any
 
 from threadpoolctl import ThreadpoolController, threadpool_limits
@@ -28,6 +31,7 @@ Place = tuple[int, int]
 _IN_FLIGHT = 1000
 #: How often a cell is handed in again after its worker died under it as often as the scheduler allows.
 _SECOND_CHANCES = 1
+_SECONDS_BETWEEN_LOOKS = 30.0
 _LOST = RuntimeError("the worker died whenever it ran this cell (out of memory?), or the scheduler gave the cell up")
 
 
@@ -90,7 +94,14 @@ class Cluster:
         distributed = import_optional("distributed", extra="dask", purpose="client")
         pickle = import_optional("cloudpickle", extra="dask", purpose="client")
         # made of bytes by a task of its own: sent once, and made again if the worker that held it is gone
-        shared = self.client.submit(_unpacked, pickle.dumps(job), pure=False)
+        try:
+            packed = pickle.dumps(job)
+        except Exception as error:  # whatever the function holds
+            raise InputError(
+                f"function: it cannot be sent to the workers ({error}): let it make what it holds itself, or run it in "
+                "threads"
+            ) from error
+        shared = self.client.submit(_unpacked, packed, pure=False)
         remaining = iter(places)
         running: dict[Any, Place] = {}
         chances: dict[Place, int] = {}
@@ -102,7 +113,9 @@ class Cluster:
             running[future] = place
             finished.add(future)
 
+        watch = ExitStack()
         try:
+            watch.enter_context(_watched(self.client))
             for place in islice(remaining, _IN_FLIGHT):
                 submit(place)
             for future in finished:
@@ -119,18 +132,52 @@ class Cluster:
                 for following in islice(remaining, 1):
                     submit(following)
         finally:
-            self.client.cancel([*running, shared])
+            watch.close()
+            if self.client.status == "running":
+                self.client.cancel([*running, shared])
 
-    @staticmethod
-    def _outcome(future: Any, distributed: Any) -> Outcome | None:
+    def _outcome(self, future: Any, distributed: Any) -> Outcome | None:
         """Return what came of a cell; None if the cluster gave it up."""
         try:
             outcome: Outcome = future.result()
-        except (distributed.scheduler.KilledWorker, distributed.CancelledError):
+        except (distributed.scheduler.KilledWorker, distributed.CancelledError) as error:
+            if self.client.status != "running":
+                raise ConnectionError(
+                    "client: the scheduler is gone. Connect a new client and make the same call again: with store= it "
+                    "goes on with what is missing"
+                ) from error
             return None
         except Exception as error:  # what the cluster itself may have met, such as a module that workers do not have
             return failure(error)
         return outcome
+
+
+@contextmanager
+def _watched(client: Any) -> Iterator[None]:
+    """Tell when a cluster has no workers, as after all of them have died: its calls wait for some, however long."""
+    over = threading.Event()
+
+    def watch() -> None:
+        told = False
+        while not over.wait(_SECONDS_BETWEEN_LOOKS):
+            try:
+                empty = not client.nthreads()
+            except Exception:  # the client is about to say so itself
+                return
+            if empty and not told:
+                warnings.warn(
+                    "sweep: the cluster has no workers; the calls wait until there are some. With store= you can stop, "
+                    "start workers, and make the same call again",
+                    UserWarning,
+                    stacklevel=1,
+                )
+            told = empty
+
+    threading.Thread(target=watch, name="dynet-sweep-watch", daemon=True).start()
+    try:
+        yield
+    finally:
+        over.set()
 
 
 def _unpacked(pickled: bytes) -> Job:
@@ -143,7 +190,17 @@ def _unpacked(pickled: bytes) -> Job:
 def _run_limited(job: Job, cell: int, repeat: int, point: dict[str, Any]) -> Outcome:
     """Run a cell on a worker, with one thread of BLAS and OpenMP."""
     with _ONE_THREAD.held(), _libraries(len(sys.modules)).limit(limits=1, user_api="openmp"):
-        return job.run(cell, repeat, point)
+        outcome = job.run(cell, repeat, point)
+    return outcome if _travels(outcome.error) else replace(outcome, error=None)
+
+
+def _travels(error: BaseException | None) -> bool:
+    """Tell whether an exception comes back as it was; its message does in any case."""
+    pickle = import_optional("cloudpickle", extra="dask", purpose="client")
+    try:
+        return error is None or isinstance(pickle.loads(pickle.dumps(error)), type(error))
+    except Exception:  # whatever exceptions of others hold
+        return False
 
 
 @lru_cache(maxsize=1)
@@ -193,11 +250,11 @@ def workers_of(client: Any, faults: Faults) -> Serial | Threads | Cluster:
     """Return where cells are to run, or note what is wrong with ``client``."""
     if client is None:
         return Serial()
-    if client == "threads":
+    if isinstance(client, str) and client == "threads":
         return Threads(available_processors())
-    if isinstance(client, int) and not isinstance(client, bool):
-        if client >= 1:
-            return Threads(client)
+    if isinstance(client, Integral) and not isinstance(client, bool):
+        if int(client) >= 1:
+            return Threads(int(client))
         faults.add("client", client, "give a number of threads of at least 1")
         return Serial()
     if type(client).__module__.partition(".")[0] == "distributed" and hasattr(client, "submit"):

@@ -89,7 +89,8 @@ class Characters(Task):
             not isinstance(vocabulary, str) or len(set(vocabulary)) < max(len(vocabulary), 1)
         ):
             faults.add("vocabulary", vocabulary, "give a string of characters, none of them twice")
-        if len(shares) != 2 or not all(is_number(share) and 0 < share < 1 for share in shares) or sum(shares) >= 1:
+        pair = tuple(shares) if np.ndim(shares) == 1 else ()
+        if len(pair) != 2 or not all(is_number(share) and 0 < share < 1 for share in pair) or sum(pair) >= 1:
             faults.add("shares", shares, "give shares of validation and test that leave something to train on")
         faults.raise_if_any()
         if path == WAR_AND_PEACE:
@@ -101,7 +102,7 @@ class Characters(Task):
         self.n_steps, self.n_channels = n_steps, 1
         self.n_tokens = self.n_outputs = len(self.vocabulary)
         tokens = self.encode(self.text)
-        n_validation, n_test = (int(share * len(tokens)) for share in shares)
+        n_validation, n_test = (int(share * len(tokens)) for share in pair)
         n_train = len(tokens) - n_validation - n_test
         self._parts = dict(zip(self.splits, np.split(tokens, [n_train, n_train + n_validation]), strict=True))
         for split, part in self._parts.items():
@@ -130,8 +131,20 @@ class Characters(Task):
             ) from None
 
     def decode(self, tokens: Any) -> str:
-        """Return the text of tokens (time,)."""
-        return "".join(self.vocabulary[int(token)] for token in tokens)
+        """Return the text of tokens (time,).
+
+        Raises
+        ------
+        InputError
+            If one of them is not a number of the vocabulary.
+        """
+        array = np.asarray(tokens)
+        if array.ndim != 1 or (array.size and array.dtype.kind not in "iu"):
+            raise InputError(f"tokens={shown(tokens)}: give whole numbers (time,)")
+        outside = np.flatnonzero((array < 0) | (array >= self.n_tokens))
+        if outside.size:
+            raise InputError(f"tokens: {array[outside[0]]} at {outside[0]} is none of the {self.n_tokens} characters")
+        return "".join(self.vocabulary[token] for token in array.tolist())
 
     def batches(self, split: str, batch_size: int, rng: Rng = None) -> Iterator[Batch]:
         """Yield the sequences of a split once, ``batch_size`` at a time, those for training in random order.
@@ -147,9 +160,9 @@ class Characters(Task):
         ------
         Batch
         """
-        self._check(split, batch_size)
+        source = self._checked(split, batch_size, rng)
         part, T = self._parts[split], self.n_steps
-        generator = np.random.default_rng(0 if rng is None else rng) if split == "train" else None
+        generator = source if split == "train" else None
         begin = 0 if generator is None else int(generator.integers(min(T, len(part) - T)))
         for rows in rows_in_batches((len(part) - 1 - begin) // T, batch_size, generator):
             steps = begin + rows[:, None] * T + np.arange(T)

@@ -138,10 +138,11 @@ class EvidenceAccumulation(GeneratedTask):
         faults = Faults()
         faults.integer("n_steps", n_steps, 1)
         faults.positive("noise", noise)
-        if not len(coherences) or not all(is_number(c) and 0 < c < math.inf for c in coherences):
-            faults.add("coherences", coherences, "give positive numbers")
+        means = tuple(coherences) if np.ndim(coherences) == 1 else ()
+        if not means or not all(is_number(c) and 0 < c < math.inf for c in means):
+            faults.add("coherences", coherences, "give a list of positive numbers")
         super().__init__(n_train, n_validation, n_test, rng, faults)
-        self.n_steps, self.noise, self.coherences = n_steps, noise, tuple(map(float, coherences))
+        self.n_steps, self.noise, self.coherences = n_steps, noise, tuple(map(float, means))
         self.ideal_accuracy = float(np.mean(special.ndtr(np.array(self.coherences) * math.sqrt(n_steps) / noise)))
 
     def _draw(self, n_sequences: int, rng: np.random.Generator) -> Batch:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import math
 import os
 import zlib
 from collections.abc import Sequence
@@ -69,14 +70,16 @@ def read_idx(path: Path, n_dims: int) -> np.ndarray:
     content = read_bytes(path)
     expected = (_UNSIGNED_BYTE << 8) | n_dims
     magic = int.from_bytes(content[:4], "big")
-    if len(content) < 4 or magic != expected:
+    if len(content) < 4:
+        raise InputError(f"'{path}': {len(content)} bytes, expected at least {4 + 4 * n_dims}: the file is truncated")
+    if magic != expected:
         raise InputError(
             f"'{path}': magic number {magic}, expected {expected} (unsigned bytes in {n_dims} dimensions): this is not "
             "the idx file that its name says"
         )
     start = 4 + 4 * n_dims
     shape = tuple(int(size) for size in np.frombuffer(content[4:start].ljust(4 * n_dims, b"\0"), dtype=">u4"))
-    n_expected = start + int(np.prod(shape, dtype=np.int64))
+    n_expected = start + math.prod(shape)
     if len(content) != n_expected:
         raise InputError(
             f"'{path}': {len(content)} bytes, expected {n_expected} for {shape}: the file is "

@@ -100,8 +100,8 @@ class SequentialImages(FixedTask):
             faults.add("validation_share", validation_share, "give a share in [0, 1)")
         if not (is_number(test_share) and 0 < test_share < 1):
             faults.add("test_share", test_share, "give a share in (0, 1)")
+        generator = faults.generator("rng", rng)
         faults.raise_if_any()
-        generator = np.random.default_rng(0 if rng is None else rng)
         pixel_generator = generator.spawn(1)[0]
         if dataset == "digits":
             self._scale, train, test = 16.0, *_digits(test_share, generator)
@@ -148,7 +148,7 @@ def _digits(test_share: float, rng: np.random.Generator) -> tuple[Images, Images
     levels, labels = datasets.load_digits(return_X_y=True)
     pixels = levels.reshape(-1, 8, 8).astype(np.uint8)
     order = rng.permutation(len(labels))
-    n_test = int(test_share * len(labels))
+    n_test = max(1, int(test_share * len(labels)))
     test, train = order[:n_test], order[n_test:]
     return Images(pixels[train], labels[train]), Images(pixels[test], labels[test])
 
@@ -163,6 +163,8 @@ def _mnist(folder: Any) -> tuple[Images, Images]:
         pixels, labels = read_idx(image_file, 3), read_idx(label_file, 1)
         if len(pixels) != len(labels):
             raise InputError(f"'{label_file}': {len(labels)} labels, expected {len(pixels)}, one for each image")
+        if not len(pixels):
+            raise InputError(f"'{image_file}': no images, expected at least one")
         if pixels.shape[1:] != (28, 28):
             raise InputError(f"'{image_file}': images of {pixels.shape[1]} x {pixels.shape[2]}, expected 28 x 28")
         parts.append(Images(pixels, _classes(labels, str(label_file))))

@@ -88,12 +88,14 @@ class Task(ABC):
             order and with the same numbers every time.
         """
 
-    def _check(self, split: Any, batch_size: Any) -> None:
-        """Raise unless there is such a split and batches of that size."""
+    def _checked(self, split: Any, batch_size: Any, rng: Any) -> np.random.Generator:
+        """Return the source of an epoch, or raise if there is no such split or no batches of that size."""
         faults = Faults()
         faults.choice("split", split, self.splits)
         faults.integer("batch_size", batch_size, 1)
+        generator = faults.generator("rng", rng)
         faults.raise_if_any()
+        return generator
 
 
 def rows_in_batches(n: int, batch_size: int, rng: np.random.Generator | None) -> Iterator[np.ndarray]:
@@ -129,9 +131,8 @@ class FixedTask(Task):
         ------
         Batch
         """
-        self._check(split, batch_size)
-        generator = np.random.default_rng(0 if rng is None else rng) if split == "train" else None
-        for rows in rows_in_batches(self._count(split), batch_size, generator):
+        generator = self._checked(split, batch_size, rng)
+        for rows in rows_in_batches(self._count(split), batch_size, generator if split == "train" else None):
             yield self._batch(split, rows)
 
     def _whole(self, split: str) -> Batch:
@@ -153,9 +154,10 @@ class GeneratedTask(Task):
         self.n_sequences = {"train": n_train, "validation": n_validation, "test": n_test}
         for split, number in self.n_sequences.items():
             faults.integer(f"n_{split}", number, 1)
+        generator = faults.generator("rng", rng)
         faults.raise_if_any()
         # numbers, not a generator: a task is the same however often it has been used
-        self._roots = np.random.default_rng(0 if rng is None else rng).integers(2**63, size=3).tolist()
+        self._roots = generator.integers(2**63, size=3).tolist()
 
     @abstractmethod
     def _draw(self, n_sequences: int, rng: np.random.Generator) -> Batch | WeightedBatch:
@@ -176,10 +178,9 @@ class GeneratedTask(Task):
         ------
         Batch or WeightedBatch
         """
-        self._check(split, batch_size)
+        generator = self._checked(split, batch_size, rng)
         n = self.n_sequences[split]
         if split == "train":
-            generator = np.random.default_rng(0 if rng is None else rng)
             for start in range(0, n, batch_size):
                 yield self._draw(min(batch_size, n - start), generator)
             return

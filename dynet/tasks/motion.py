@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from dynet._validate import Faults
+from dynet._validate import Faults, is_number
 from dynet.errors import InputError
 from dynet.tasks.files import folder_of, matching, read_text
 from dynet.tasks.interface import Batch, FixedTask
@@ -102,11 +102,12 @@ class MotionCapture(FixedTask):
             faults.integer(name, value, 1)
         if isinstance(actions, str) or not actions or not all(isinstance(action, str) for action in actions):
             faults.add("actions", actions, "give a list of names of folders")
-        if not (isinstance(validation_share, float) and 0 < validation_share < 1):
+        if not (is_number(validation_share) and 0 < validation_share < 1):
             faults.add("validation_share", validation_share, "give a share in (0, 1)")
+        generator = faults.generator("rng", rng)
         faults.raise_if_any()
         if folder is None:
-            train, test = _gait(len(actions), np.random.default_rng(0 if rng is None else rng))
+            train, test = _gait(len(actions), generator)
         else:
             path = folder_of(folder, "cmu_mocap", "train/<action>/<action>_<k>.txt and test/<action>/<action>_<k>.txt")
             train, test = (_recordings(path / split, actions) for split in ("train", "test"))

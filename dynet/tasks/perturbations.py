@@ -102,8 +102,9 @@ def noise_drive(
         faults.add("standard_deviation", standard_deviation, "give a number that is not negative")
     n_steps, sizes = _sizes(faults, x)
     shape = _window(faults, n_steps, start, stop)
+    generator = faults.generator("rng", rng)
     faults.raise_if_any()
-    noise = np.random.default_rng(0 if rng is None else rng).standard_normal(sizes)
+    noise = generator.standard_normal(sizes)
     return _combined(x, (mean + standard_deviation * noise) * shape[:, None], add=True)
 
 

@@ -8,8 +8,9 @@ import numpy as np
 import torch
 from torch import nn
 
+from dynet._validate import Faults
 from dynet.errors import InputError
-from dynet.torch.losses import batch_loss, loss_function, to_tensors
+from dynet.torch.losses import batch_loss, check_task, loss_function, to_tensors
 
 __all__ = ["evaluate"]
 
@@ -47,6 +48,11 @@ def evaluate(model: nn.Module, task: Any, *, split: str = "validation", batch_si
     >>> 0 <= evaluate(model, task, split="test")["metric"] <= 0.3  # untrained
     True
     """
+    faults = Faults()
+    if not isinstance(model, nn.Module) or next(model.parameters(), None) is None:
+        faults.add("model", model, "give a torch.nn.Module with parameters")
+    check_task(task, faults)
+    faults.raise_if_any()
     loss_of, metric = loss_function(task.loss), getattr(task, "metric", None)
     first = next(model.parameters())
     modes = [(module, module.training) for module in model.modules()]

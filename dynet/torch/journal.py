@@ -39,7 +39,8 @@ class Journal:
     """The rows of one training, in memory and, if there is a path, in a file that only grows.
 
     A row of an epoch replaces those of the same and of later epochs: a training that goes on from an earlier checkpoint
-    takes them back. The file keeps all of them.
+    takes them back. A row that says the same to the last bit takes nothing back: the later ones followed from this very
+    state. The file keeps all of them.
 
     Parameters
     ----------
@@ -57,6 +58,7 @@ class Journal:
     def __init__(self, header: dict[str, Any], path: Path | None) -> None:
         self.header, self.path = header, path
         self.rows: list[dict[str, Any]] = []
+        self.latest: dict[str, Any] | None = None
         self._unwritten: list[dict[str, Any]] = []
         if path is None:
             return
@@ -74,6 +76,7 @@ class Journal:
     def add(self, row: dict[str, Any]) -> None:
         """Keep a row and write it, together with those that could not be written before."""
         _keep(self.rows, row)
+        self.latest = row
         if self.path is not None:
             self._unwritten.append(row)
             self._append(self._unwritten)
@@ -82,6 +85,7 @@ class Journal:
     def _continue(self) -> None:
         assert self.path is not None
         header, self.rows, size = _read(self.path)
+        self.latest = self.rows[-1] if self.rows else None
         different = [
             f"{name} ({header.get(name)} in the file, {self.header[name]} here)"
             for name in IDENTITY
@@ -148,8 +152,18 @@ def _read(path: Path) -> tuple[dict[str, Any], list[dict[str, Any]], int]:
 
 
 def _keep(rows: list[dict[str, Any]], row: dict[str, Any]) -> None:
+    for place, earlier in enumerate(rows):
+        if earlier["epoch"] == row["epoch"] and _said(earlier) == _said(row):
+            rows[place] = row
+            return
     rows[:] = [earlier for earlier in rows if earlier["epoch"] < row["epoch"]]
     rows.append(row)
+
+
+def _said(row: dict[str, Any]) -> tuple[Any, ...]:
+    """Return spectrum and scalars of a row; no two are equal if one is NaN."""
+    numbers = [*row.get("lyapunov_exponent", ()), *row.get("scalars", {}).values()]
+    return row.get("scalars", {}).keys(), [number if number == number else object() for number in numbers]
 
 
 def training_dataset(header: dict[str, Any], rows: list[dict[str, Any]]) -> xr.Dataset:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
 
@@ -89,11 +88,12 @@ class SequenceModel(nn.Module):
             faults.integer(name, value, 1)
         if not isinstance(core, nn.Module):
             faults.choice("core", core, CORES)
+        generator = faults.generator("rng", rng)
         faults.raise_if_any()
         super().__init__()
         self.every_step, self.encoder = every_step, encoder
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(int(np.random.default_rng(0 if rng is None else rng).integers(2**63)))
+            torch.manual_seed(int(generator.integers(2**63)))
             self.core = CORES[core](n_channels, n_units) if isinstance(core, str) else core
             self.readout = nn.Linear(n_units, n_outputs)
 
@@ -151,9 +151,11 @@ def matched_units(make: Callable[[int], nn.Module], n_parameters: int, *, tolera
         with torch.device("meta"):  # shapes alone
             return sum(p.numel() for p in make(n_units).parameters())
 
-    low, high = 1, 2
-    while count(high) < n_parameters:
-        low, high = high, 2 * high
+    low, high, before = 1, 2, 0
+    while (reached := count(high)) < n_parameters:
+        if reached <= before:
+            raise InputError(f"make: {high} units have no more parameters than {low}: give a function of the units")
+        low, high, before = high, 2 * high, reached
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (middle, high) if count(middle) < n_parameters else (low, middle)

@@ -62,7 +62,7 @@ class LyapunovMonitor:
     path : str or path, optional
         A file (``.jsonl``) to which every row is appended as soon as it is known, one JSON line each. A file that is
         there already is continued if it belongs to the same settings: a row of an epoch takes back those of the
-        same and of later epochs. `load` reads it.
+        same and of later epochs, unless it repeats the one that is there to the last bit. `load` reads it.
     on_error : {"warn", "raise", "ignore"}, default "warn"
         What becomes of an error in `step` besides its row: "raise" is for finding its cause.
     dtype : torch.float64 or torch.float32, optional
@@ -196,9 +196,9 @@ class LyapunovMonitor:
     @property
     def latest(self) -> dict[str, float]:
         """The last row as a flat dict of floats, as loggers take them; empty before the first."""
-        if not self._journal.rows:
+        row = self._journal.latest
+        if row is None:
             return {}
-        row = self._journal.rows[-1]
         flat = {"epoch": float(row["epoch"]), **{name: float(row[name]) for name in SUMMARIES}}
         for name in ("lyapunov_exponent", "standard_error"):
             flat |= {f"{name}_{i}": float(value) for i, value in enumerate(row[name], 1)}

@@ -92,8 +92,8 @@ def train(
     InputError
         If an argument cannot be used, or the checkpoint is damaged or of another training.
     DivergenceError
-        If loss or gradient stop being finite. The model keeps the weights of before, the checkpoint stays the last
-        good one.
+        If loss or gradient stop being finite: the model keeps the weights of before. Or if, at the end of an epoch, the
+        weights or the validation loss are not finite. The checkpoint stays the last good one.
 
     See Also
     --------
@@ -111,10 +111,18 @@ def train(
     True
     """
     settings = Settings(n_epochs, batch_size, learning_rate, optimizer, schedule, clip, patience)
-    check_training(model, task, settings, n_threads, checkpoint)
-    generator = np.random.default_rng(0 if rng is None else rng)
+    generator = check_training(
+        model,
+        task,
+        settings,
+        monitor=monitor,
+        after_epoch=after_epoch,
+        n_threads=n_threads,
+        checkpoint=checkpoint,
+        rng=rng,
+    )
     with _threads(n_threads), _own_randomness(model, generator):
-        run = TrainingRun(model, task, settings, generator, None if checkpoint is None else Path(checkpoint))
+        run = TrainingRun(model, task, settings.plain(), generator, None if checkpoint is None else Path(checkpoint))
         with progress_bar(n_epochs, "training", progress, unit="epoch") as bar:
             bar.update(len(run.rows))
             while run.goes_on():

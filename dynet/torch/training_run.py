@@ -6,7 +6,7 @@ import math
 import time
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import torch
@@ -21,6 +21,7 @@ from dynet.torch.losses import batch_loss, loss_function, to_tensors
 from dynet.torch.training_checkpoint import (
     check_identity,
     generator_state,
+    plain_numbers,
     read_training,
     restore_generator,
     write_training,
@@ -56,7 +57,7 @@ class TrainingRun:
         self.current: Epoch | None = None
         self.epoch_start = ""
         self.best: dict[str, Any] = {"loss": math.inf, "epoch": 0, "weights": {}}
-        self.saved = time.monotonic()
+        self.saved, self.written = time.monotonic(), False
         if path is not None and path.exists():
             self._resume(read_training(path))
 
@@ -84,13 +85,17 @@ class TrainingRun:
             self._step(batch, epoch)
             epoch.seconds = before + time.perf_counter() - begun
             if time.monotonic() - self.saved > _CHECKPOINT_SECONDS:
+                self._check_weights(epoch)
                 self.save()
         if not epoch.n_batches:
             raise InputError("task: batches('train', ...) yields nothing: give a task with sequences to train on")
+        self._check_weights(epoch)
         scalars = {}
         if "validation" in getattr(self.task, "splits", ("validation",)):
             reached = evaluate(self.model, self.task)
             scalars = {"validation_loss": reached["loss"]} | {k: v for k, v in reached.items() if k == "metric"}
+            if not math.isfinite(reached["loss"]):
+                self._stop_after(epoch, f"the validation loss is {reached['loss']}")
             if scalars["validation_loss"] < self.best["loss"]:
                 self.best = {"loss": reached["loss"], "epoch": epoch.number, "weights": _copied(self.model)}
         scalars["learning_rate"] = float(self.optimizer.param_groups[0]["lr"])
@@ -119,6 +124,17 @@ class TrainingRun:
         if self.scheduler is not None:
             self.scheduler.step()
 
+    def _check_weights(self, epoch: Epoch) -> None:
+        """Raise unless all weights are finite: a step may overflow although loss and gradient did not."""
+        for name, parameter in self.model.named_parameters():
+            if not torch.isfinite(parameter).all():
+                self._stop_after(epoch, f"the weights {name} are not finite")
+
+    def _stop_after(self, epoch: Epoch, what: str) -> NoReturn:
+        kept = "" if self.path is None or not self.path.exists() else f"; '{self.path}' is the last good checkpoint"
+        message = f"{what} in epoch {epoch.number}, after batch {epoch.n_batches - 1}{kept}"
+        raise DivergenceError(f"{message}: lower learning_rate, or give a smaller clip", step=epoch.n_batches)
+
     def _diverged(self, name: str, value: float, epoch: Epoch) -> str:
         kept = "" if self.path is None else f", and '{self.path}' is the last good checkpoint"
         return (
@@ -135,8 +151,8 @@ class TrainingRun:
         content = {
             "identity": self.identity,
             "model": self.model.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "scheduler": None if self.scheduler is None else _plain(self.scheduler.state_dict()),
+            "optimizer": plain_numbers(self.optimizer.state_dict()),
+            "scheduler": None if self.scheduler is None else plain_numbers(_plain(self.scheduler.state_dict())),
             "rows": self.rows,
             "current": None if self.current is None else vars(self.current),
             "best": self.best,
@@ -144,7 +160,8 @@ class TrainingRun:
             "rng": generator_state(self.rng),
             "torch_rng": [torch.get_rng_state(), *devices],
         }
-        write_training(self.path, content)
+        write_training(self.path, content, check=not self.written)
+        self.written = True
 
     def _resume(self, content: dict[str, Any]) -> None:
         """Go back to where a checkpoint stands."""

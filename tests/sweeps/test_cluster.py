@@ -1,10 +1,15 @@
 """Sweeps on worker processes of a real cluster, some of which are killed."""
 
+import threading
+import time
+
 import numpy as np
 import pytest
 import xarray as xr
 
 import dynet
+from dynet.lyapunov.workers import available_processors
+from dynet.sweeps import workers
 
 
 def values_of(result):
@@ -36,6 +41,7 @@ def test_no_cell_is_lost_or_wrong_when_a_worker_is_killed(client, tmp_path):
     assert "as agreed" in str(result.message.sel(a=3, b=0, repeat=0).item())
 
 
+@pytest.mark.skipif(available_processors() < 2, reason="BLAS never has two threads on one processor")
 def test_blas_has_one_thread_in_workers_and_gets_its_own_back(client):
     def n_threads(a, rng):
         import numpy as np
@@ -70,6 +76,50 @@ def test_a_cell_that_kills_every_worker_becomes_an_error(client):
     result = dynet.sweep(deadly, {"a": range(6)}, client=client, progress=False)
     assert result.status.values.tolist() == [[0], [0], [3], [0], [0], [0]]
     assert "worker died" in str(result.message.sel(a=2).item())
+
+
+def test_what_cannot_be_sent_is_named(client):
+    class Bad(Exception):
+        def __init__(self, a, b):
+            super().__init__(f"{a}, {b}")
+
+    def fails(a, rng):
+        raise Bad(1, 2)
+
+    with pytest.raises(RuntimeError, match=r"Bad: 1, 2") as error:
+        dynet.sweep(fails, {"a": [1]}, client=client, on_error="raise", progress=False)
+    assert error.value.__notes__ == ["in the call of sweep with a=1, repeat 0"]
+    lock = threading.Lock()
+    with pytest.raises(dynet.InputError, match="function: it cannot be sent to the workers"):
+        dynet.sweep(lambda a, rng: lock.locked(), {"a": [1]}, client=client, progress=False)
+
+
+def test_a_cluster_without_workers_is_told(monkeypatch):
+    class Empty:
+        def nthreads(self):
+            return {}
+
+    monkeypatch.setattr(workers, "_SECONDS_BETWEEN_LOOKS", 0.01)
+    with pytest.warns(UserWarning, match="the cluster has no workers") as told, workers._watched(Empty()):
+        time.sleep(0.3)
+    assert len(told) == 1
+
+
+def test_a_scheduler_that_is_gone_ends_the_sweep():
+    # as a client ends up: dask's own way there has races of its own
+    distributed = pytest.importorskip("distributed")
+
+    class Gone:
+        status = "closed"
+
+        def nthreads(self):
+            return {}
+
+        def result(self):
+            raise distributed.CancelledError
+
+    with pytest.raises(ConnectionError, match="the scheduler is gone"):
+        workers.Cluster(Gone())._outcome(Gone(), distributed)
 
 
 def test_a_closed_client_is_refused(client):

@@ -33,5 +33,10 @@ def test_a_sweep_runs_at_the_points():
 def test_what_is_no_distribution_is_named():
     with pytest.raises(dynet.InputError, match=r"n_points=0(?s:.*)grid\['a'\]=3"):
         dynet.sample_points({"a": 3}, 0)
+    with pytest.raises(dynet.InputError, match=r"distributions\['point'\](?s:.*)rng='seed'"):
+        dynet.sample_points({"point": stats.norm()}, 3, rng="seed")
+    for distribution, found in ((stats.multivariate_normal([0, 0]), r"shape \(3, 2\)"), (stats.gamma, "TypeError")):
+        with pytest.raises(dynet.InputError, match=rf"distributions\['a'\]=.* it gives .*{found}"):
+            dynet.sample_points({"a": distribution}, 3)
     with pytest.raises(dynet.InputError, match="variables along 'point' alone"):
         dynet.sweep(lambda a, rng: a, xr.Dataset({"a": ("time", [1.0])}))

@@ -98,11 +98,11 @@ def test_xarray_reads_a_store(tmp_path):
         assert opened.status.dims == ("a", "repeat")
 
 
-def one(a, rng):
+def one(a, b=1, *, rng):
     return float(a)
 
 
-def other(a, rng):
+def other(a, b=1, *, rng):
     return float(a) + 1
 
 
@@ -110,17 +110,68 @@ def other(a, rng):
     ("function", "arguments", "message"),
     [
         (other, {}, r"written with function=.*\.one, called with .*\.other"),
-        (one, {"grid": {"a": [1, 3]}}, r"written with grid\['a'\]=\[1, 2\], called with \[1, 3\]"),
+        (one, {"grid": {"a": [1, 3], "b": [1]}}, r"written with grid\['a'\]=\[1, 2\], called with \[1, 3\]"),
         (one, {"rng": 1}, r"written with rng='0', called with '1'"),
         (one, {"n_repeats": 2}, "written with n_repeats=1, called with 2"),
         (one, {"keep": "x"}, "written with keep="),
+        # places in the store, and generators, follow the order of the dimensions
+        (one, {"grid": {"b": [1], "a": [1, 2]}}, "written with dimensions='a, b', called with 'b, a'"),
     ],
 )
 def test_the_store_of_another_sweep_is_refused(tmp_path, function, arguments, message):
-    dynet.sweep(one, {"a": [1, 2]}, store=tmp_path / "s", progress=False)
-    arguments = {"grid": {"a": [1, 2]}, **arguments}
+    dynet.sweep(one, {"a": [1, 2], "b": [1]}, store=tmp_path / "s", progress=False)
+    arguments = {"grid": {"a": [1, 2], "b": [1]}, **arguments}
     with pytest.raises(dynet.InputError, match=rf"(?s)store='.*s' belongs to another sweep: {message}"):
         dynet.sweep(function, arguments.pop("grid"), store=tmp_path / "s", progress=False, **arguments)
+
+
+@pytest.mark.parametrize("fails", ["the layout", "the first group"])
+def test_a_process_killed_while_it_makes_room_leaves_a_good_store(tmp_path, monkeypatch, fails):
+    def longer(a, rng):
+        return xr.Dataset({"x": ("unit", np.full(a, rng.standard_normal()))}, {"unit": np.arange(a)})
+
+    def killed(self, *arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("dynet.sweeps.store.SECONDS_BETWEEN", 0.0)
+    if fails == "the layout":  # an array has grown, but nothing says so yet
+        plain = zarr.core.attributes.Attributes.__setitem__
+
+        def second(self, key, value):
+            return killed(self) if '"unit": 2' in value else plain(self, key, value)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(zarr.core.attributes.Attributes, "__setitem__", second)
+            with pytest.raises(KeyboardInterrupt):
+                dynet.sweep(longer, {"a": [1, 2]}, store=tmp_path / "s", progress=False)
+        assert zarr.open_group(tmp_path / "s", mode="r")["x"].shape == (2, 1, 2)
+    else:
+        (tmp_path / "s").mkdir()
+        (tmp_path / "s" / "zarr.0.partial").touch()
+    again = dynet.sweep(longer, {"a": [1, 2]}, store=tmp_path / "s", progress=False)
+    xr.testing.assert_identical(again.drop_attrs(), dynet.sweep(longer, {"a": [1, 2]}, progress=False).drop_attrs())
+
+
+def test_a_full_disk_is_named_and_what_was_written_stays(tmp_path, monkeypatch):
+    plain, left = zarr.storage._local._put, [40]
+
+    def put(*arguments, **settings):
+        left[0] -= 1
+        if left[0] < 0:
+            raise OSError(28, "No space left on device")
+        return plain(*arguments, **settings)
+
+    def cell(a, rng):
+        return rng.standard_normal()
+
+    monkeypatch.setattr("dynet.sweeps.store.SECONDS_BETWEEN", 0.0)
+    with monkeypatch.context() as patch:
+        patch.setattr("zarr.storage._local._put", put)
+        with pytest.raises(dynet.InputError, match=r"store='.*s': cannot be written \(No space left on device\)"):
+            dynet.sweep(cell, {"a": range(20)}, store=tmp_path / "s", progress=False)
+    assert 0 < (zarr.open_group(tmp_path / "s", mode="r")["status"][...] == 0).sum() < 20
+    again = dynet.sweep(cell, {"a": range(20)}, store=tmp_path / "s", progress=False)
+    xr.testing.assert_identical(again.drop_attrs(), dynet.sweep(cell, {"a": range(20)}, progress=False).drop_attrs())
 
 
 def test_what_is_no_store_is_left_alone(tmp_path):

@@ -86,6 +86,23 @@ def test_failures_are_missing_and_told_apart():
     assert result.attrs["method"] == "by hand"
 
 
+def test_no_failure_ends_a_sweep(tmp_path):
+    class Speechless(Exception):
+        def __str__(self):
+            raise ValueError
+
+    def fails(a, rng):
+        if a == 1:
+            raise SystemExit(3)
+        if a == 2:
+            raise Speechless
+        raise OSError("\udcff")  # a name of a file in no encoding
+
+    result = dynet.sweep(fails, {"a": [1, 2, 3]}, store=tmp_path / "s", progress=False)
+    starts = [str(text).partition(" (")[0] for text in result.message.values[:, 0]]
+    assert starts == ["SystemExit: 3", "Speechless: no message", r"OSError: \udcff"]
+
+
 def test_time_is_dropped_unless_kept():
     assert "path" not in dynet.sweep(kinds, {"a": [0]}, progress=False)
     kept = dynet.sweep(kinds, {"a": [0]}, keep="path", progress=False)
@@ -168,6 +185,9 @@ def test_time_and_size_are_told(capsys, monkeypatch):
         ({"client": 0}, "number of threads of at least 1"),
         ({"on_error": "ignore"}, "on_error='ignore'"),
         ({"keep": [3]}, "keep="),
+        ({"keep": 3}, "keep=3"),
+        ({"store": 3}, "store=3"),
+        ({"client": np.ones(2)}, "client=array of shape"),
     ],
 )
 def test_bad_input_is_named(arguments, message):

@@ -57,6 +57,11 @@ def test_unseen_characters_and_bad_files_are_named(tmp_path):
     task = Characters(path, n_steps=5)
     with pytest.raises(dynet.InputError, match=r"the text: character 'x' at 3"):
         task.encode("abcx")
+    for tokens, message in (([0, 3], "tokens: 3 at 1 is none of the 3"), ([-1], "-1 at 0"), ([0.5], "whole numbers")):
+        with pytest.raises(dynet.InputError, match=message):
+            task.decode(tokens)
+    with pytest.raises(dynet.InputError, match=r"shares=0.1"):
+        Characters(path, shares=0.1)
     with pytest.raises(
         dynet.InputError, match=r"text.txt': 30 characters for validation, expected more than n_steps=100"
     ):

@@ -120,6 +120,7 @@ def test_the_answer_comes_after_the_interval_once_more():
         (lambda: FlipFlop(0, pulse_probability=2), r"n_bits=0(?s:.*)pulse_probability=2"),
         (lambda: IntervalReproduction((30, 10)), "intervals=10"),
         (lambda: IntervalReproduction(10), "intervals=10"),
+        (lambda: EvidenceAccumulation(coherences=0.1, rng=1.5), r"coherences=0.1(?s:.*)rng=1.5"),
     ],
 )
 def test_bad_arguments_are_named(make, message):

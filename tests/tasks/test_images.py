@@ -140,7 +140,8 @@ def damage_empty(folder):
         (damage_length, r"train-labels-idx1-ubyte': 25 bytes, expected 28 .* truncated"),
         (damage_count, r"train-labels-idx1-ubyte': 19 labels, expected 20"),
         (damage_label, r"train-labels-idx1-ubyte': label 11 of image 19, expected 0 to 9"),
-        (damage_empty, r"train-labels-idx1-ubyte': magic number 0"),
+        (damage_empty, r"train-labels-idx1-ubyte': 0 bytes, expected at least 8: the file is truncated"),
+        (lambda folder: write_mnist(folder, n_train=0), r"train-images-idx3-ubyte.gz': no images"),
     ],
 )
 def test_damaged_idx_files_are_named(tmp_path, damage, message):
@@ -177,6 +178,10 @@ def test_bad_arguments_are_named(tmp_path, monkeypatch):
     monkeypatch.delenv("DYNET_DATA", raising=False)
     with pytest.raises(dynet.InputError, match=r"dataset='letters'(?s:.*)permute=1(?s:.*)angle=nan(?s:.*)test_share=1"):
         SequentialImages("letters", permute=1, angle=float("nan"), test_share=1)
+    with pytest.raises(dynet.InputError, match=r"rng='seed': give a whole number"):
+        SequentialImages(rng="seed")
+    with pytest.raises(dynet.InputError, match=r"rng=-1: give a whole number"):
+        next(SequentialImages().batches("train", 10, rng=-1))
     with pytest.raises(dynet.InputError, match=r"folder=None: give the folder that holds MNIST's four files"):
         SequentialImages("mnist")
     with pytest.raises(dynet.InputError, match=r"folder='.*nowhere': there is no such folder"):

@@ -67,6 +67,11 @@ def test_a_number_that_no_size_meets_is_refused():
         matched_units(lambda n: SequenceModel("lstm", 1, n, 1), 30)
 
 
+def test_a_size_that_changes_nothing_is_named():
+    with pytest.raises(InputError, match="make: 4 units have no more parameters than 2"):
+        matched_units(lambda n: SequenceModel("tanh", 1, 5, 1), 10_000)
+
+
 def test_the_image_encoder_is_the_papers_network():
     # written down once more, layer by layer, as the paper's section 5.2 has it
     encoder = ImageEncoder(8, 12, 3).eval()

@@ -334,6 +334,27 @@ class TestItsFile:
             assert ds.loss.values.tolist() == [1.0, 1.0, 2.0]
         assert path.read_text().count("\n") == 7  # nothing is lost from the file
 
+    def test_a_row_that_is_repeated_takes_nothing_back(self, tmp_path):
+        # a training that goes on after it was killed begins with the same step(0) once more
+        path, model = tmp_path / "rows.jsonl", nn.RNN(1, 4)
+        for epochs in ((0, 1, 2), (0, 3)):
+            monitor = LyapunovMonitor(model, torch.ones(20, 1), path=path)
+            for epoch in epochs:
+                monitor.step(epoch)
+                assert monitor.latest["epoch"] == epoch
+        for ds in (monitor.dataset, LyapunovMonitor.load(path)):
+            assert ds.epoch.values.tolist() == [0, 1, 2, 3]
+        with torch.no_grad():
+            model.weight_hh_l0[0, 0] = torch.nan
+        for _ in range(2):  # what is not known may be different
+            with pytest.warns(UserWarning, match="epoch 1"):
+                monitor.step(1)
+            with pytest.warns(UserWarning, match="epoch 2"):
+                monitor.step(2)
+        with pytest.warns(UserWarning, match="epoch 1"):
+            monitor.step(1)
+        assert LyapunovMonitor.load(path).epoch.values.tolist() == [0, 1]
+
     def test_files_of_something_else_are_refused(self, tmp_path):
         path, model = tmp_path / "rows.jsonl", nn.RNN(1, 4)
         LyapunovMonitor(model, torch.ones(20, 1), path=path)

@@ -135,6 +135,50 @@ def test_a_stopped_training_goes_on_with_identical_losses(tmp_path, schedule, op
         assert torch.equal(p, q)
 
 
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"learning_rate": np.float32(0.01), "batch_size": np.int64(64), "clip": np.float64(1), "patience": np.int64(9)},
+        {"schedule": lambda o, n: torch.optim.lr_scheduler.LambdaLR(o, lambda batch: np.exp(-batch / n))},
+    ],
+)
+def test_numbers_of_numpy_are_read_back_from_a_checkpoint(tmp_path, settings):
+    def stop(row):
+        if row["epoch"] == 2:
+            raise KeyboardInterrupt
+
+    expected = train(model(), FirstSign(), n_epochs=3, **settings)
+    with pytest.raises(KeyboardInterrupt):
+        train(model(), FirstSign(), n_epochs=3, **settings, checkpoint=tmp_path / "run.pt", after_epoch=stop)
+    result = train(model(), FirstSign(), n_epochs=3, **settings, checkpoint=tmp_path / "run.pt")
+    np.testing.assert_array_equal(result.loss, expected.loss)
+
+
+def test_what_could_not_be_read_back_is_refused_when_it_is_written(tmp_path):
+    class Odd(torch.optim.SGD):
+        def state_dict(self):
+            return {**super().state_dict(), "own": Odd}
+
+    with pytest.raises(InputError, match=r"run.pt': the state of model, optimizer or schedule holds"):
+        train(model(), FirstSign(), n_epochs=2, optimizer=Odd, checkpoint=tmp_path / "run.pt")
+
+
+def test_a_full_disk_is_named_and_leaves_the_checkpoint_of_before(tmp_path, monkeypatch):
+    path, expected = tmp_path / "run.pt", train(model(), FirstSign(), n_epochs=3)
+    train(model(), FirstSign(), n_epochs=1, checkpoint=path)
+
+    def full(handle):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("dynet._files.os.fsync", full)
+        with pytest.raises(InputError, match=r"run.pt': cannot be written \(No space left"):
+            train(model(), FirstSign(), n_epochs=3, checkpoint=path)
+    assert [file.name for file in tmp_path.iterdir()] == ["run.pt"]
+    result = train(model(), FirstSign(), n_epochs=3, checkpoint=path)
+    np.testing.assert_array_equal(result.loss, expected.loss)
+
+
 def test_a_training_stopped_within_an_epoch_goes_on_with_identical_losses(tmp_path, monkeypatch):
     monkeypatch.setattr("dynet.torch.training_run._CHECKPOINT_SECONDS", 0.0)  # a checkpoint after every batch
     expected = train(model(dropout=0.3), FirstSign(), n_epochs=3, batch_size=32)
@@ -228,7 +272,7 @@ def test_a_checkpoint_of_another_training_is_refused(tmp_path, change, named):
 def test_a_checkpoint_of_another_model_or_task_is_refused(tmp_path):
     path = tmp_path / "training.pt"
     train(model(), FirstSign(), n_epochs=1, checkpoint=path)
-    with pytest.raises(InputError, match="initial weights"):
+    with pytest.raises(InputError, match=r"initial weights .*make the model anew"):
         train(model(seed=1), FirstSign(), n_epochs=2, checkpoint=path)
     with pytest.raises(InputError, match="task"):
         train(model(), FirstSign(128), n_epochs=2, checkpoint=path)
@@ -261,6 +305,65 @@ def test_a_loss_that_is_not_finite_stops_with_the_epoch_and_keeps_the_last_good_
         assert torch.equal(value, kept["model"][name])
 
 
+@pytest.mark.parametrize("splits", [("train",), ("train", "validation")])
+def test_weights_that_overflow_in_the_last_step_of_an_epoch_are_not_kept(tmp_path, splits):
+    class Grows:
+        loss = "mean_squared_error"
+        epoch = 0
+
+        def batches(self, split, batch_size, rng):
+            self.epoch += split == "train"
+            target = 1e18 if self.epoch == 3 and split == "train" else 0
+            yield np.ones((1, 1, 1), np.float32), np.full((1, 1), target, np.float32)
+
+    task, path = Grows(), tmp_path / "run.pt"
+    task.splits = splits
+    with pytest.raises(
+        DivergenceError, match=r"weights 1.weight are not finite in epoch 3, after batch 0; .* last good"
+    ):
+        train(model_of_one(), task, n_epochs=9, optimizer="sgd", learning_rate=1e21, clip=None, checkpoint=path)
+    kept = torch.load(path, weights_only=True)
+    assert len(kept["rows"]) == 2
+    assert all(torch.isfinite(value).all() for value in kept["model"].values())
+
+
+def model_of_one():
+    """A model whose answer, and gradient, is zero where the target is."""
+    net = nn.Sequential(nn.Flatten(), nn.Linear(1, 1))
+    for p in net.parameters():
+        nn.init.zeros_(p)
+    return net
+
+
+@pytest.mark.parametrize(
+    ("outputs", "targets", "loss", "message"),
+    [
+        ((8, 1), (8, 8, 1), "mean_squared_error", r"returns values \(8, 1\) where .* are \(8, 8, 1\)"),
+        ((8, 8, 1), (8, 8, 3), "mean_squared_error", r"returns values \(8, 8, 1\)"),
+        ((8, 2), (8, 8), "cross_entropy", r"return scores of classes \(8, 8, classes\)"),
+    ],
+)
+def test_answers_of_another_shape_than_the_targets_are_not_stretched(outputs, targets, loss, message):
+    class Constant(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.weight = nn.Parameter(torch.ones(1))
+
+        def forward(self, x):
+            return self.weight.expand(outputs)
+
+    class Task:
+        splits = ("train",)
+
+        def batches(self, split, batch_size, rng):
+            yield np.zeros((8, 8, 1), np.float32), np.zeros(targets, np.float32 if "mean" in loss else np.int64)
+
+    task = Task()
+    task.loss = loss
+    with pytest.raises(InputError, match=message):
+        train(Constant(), task, n_epochs=1)
+
+
 def test_patience_ends_a_training_and_gives_the_best_weights_back():
     net = model()
     ds = train(net, FirstSign(64), n_epochs=200, learning_rate=0.05, patience=3, n_threads=1)
@@ -284,8 +387,16 @@ def test_a_monitor_sees_every_epoch():
 
 def test_all_faults_are_named_at_once():
     with pytest.raises(InputError) as error:
-        train(model(), object(), n_epochs=0, optimizer="newton", clip=-1.0, patience=0)
-    for name in ("task", "n_epochs", "optimizer", "clip", "patience"):
+        train(
+            model(), object(), n_epochs=0, optimizer="newton", clip=-1.0, patience=0, monitor=3, after_epoch=3, rng="x"
+        )
+    for name in ("task", "n_epochs", "optimizer", "clip", "patience", "monitor", "after_epoch", "rng"):
         assert f"{name}=" in str(error.value)
     with pytest.raises(InputError, match="nothing to train"):
         train(nn.Flatten(), FirstSign(), n_epochs=1)
+    with pytest.raises(InputError, match="LBFGS"):
+        train(model(), FirstSign(), n_epochs=1, optimizer=torch.optim.LBFGS)
+    with pytest.raises(InputError, match="ReduceLROnPlateau"):
+        train(model(), FirstSign(), n_epochs=1, schedule=lambda o, n: torch.optim.lr_scheduler.ReduceLROnPlateau(o))
+    with pytest.raises(InputError, match=r"model=None(?s:.*)task=None"):
+        evaluate(None, None)
