@@ -1,6 +1,7 @@
 """Sphinx configuration: `python -m sphinx -W --keep-going -b html docs docs/_build/html`."""
 
 import filecmp
+import os
 import shutil
 import sys
 from importlib.metadata import version as installed_version
@@ -34,6 +35,8 @@ def copy_tutorials(source: Path, target: Path) -> None:
 
 
 copy_tutorials(ROOT / "tutorials", HERE / "tutorials")
+# pages run in a folder of their own, and import the experiments from runs/, which lies beside them
+os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(HERE / "tutorials"), os.environ.get("PYTHONPATH")]))
 
 # dynet.zoo, dynet.networks and dynet.theory are attributes of dynet that live in dynet/systems/. autodoc looks
 # documented objects up by the name of a module, so it has to find them under their public names.
