@@ -17,6 +17,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import shlex
+import shutil
 import sys
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -450,7 +451,8 @@ def main() -> None:
     setting = FULL if options.full else KEPT if options.kept else SMALL
     given = {k: v for k, v in vars(options).items() if k not in ("full", "kept", "out") and v is not None}
     setting = dataclasses.replace(setting, **given)
-    result = run(setting, folder=options.out.with_suffix(""), progress=True)
+    folder = options.out.with_suffix("")
+    result = run(setting, folder=folder, progress=True)
     for name, message in result.message.stack(cell=("core", "seed")).groupby("cell"):
         if message.item():
             print(name, message.item())
@@ -463,6 +465,7 @@ def main() -> None:
         **{name: str(value) if isinstance(value, tuple) else value for name, value in used.items()},
     }
     dynet.save(result, options.out)
+    shutil.copyfile(folder / "adaptive-0.pt", options.out.with_name(f"{options.out.stem}_adaptive.pt"))
     print(result.accuracy.to_pandas().T.describe().round(4))
 
 
