@@ -1,8 +1,8 @@
 """Copy memory, learned from three kinds of first weights, after the slides of Sokół and Park.
 
     python tutorials/runs/copy_memory.py                  # the small settings: a minute, files of its own
-    python tutorials/runs/copy_memory.py --kept           # the kept file: 30 minutes on one core
-    python tutorials/runs/copy_memory.py --full           # delays of the slides, trained to the end: days
+    python tutorials/runs/copy_memory.py --kept           # the kept file: ten minutes on one core
+    python tutorials/runs/copy_memory.py --full           # delays of 100 and more, trained to the end: days
 
 First a rate is chosen for each cell and each initialisation out of the same few, then the networks are trained, each
 with a seed of its own. Every training is a call of a sweep: a run that is stopped goes on with the same command.
@@ -309,7 +309,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     size = parser.add_mutually_exclusive_group()
     size.add_argument("--kept", action="store_true", help="the settings of the kept file")
-    size.add_argument("--full", action="store_true", help="delays of the slides")
+    size.add_argument("--full", action="store_true", help="delays of 100 and more")
     parser.add_argument("--out", type=Path, default=Path("copy_memory.nc"))
     options = parser.parse_args()
     settings = KEPT if options.kept else FULL if options.full else SMALL
