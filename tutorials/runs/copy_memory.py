@@ -26,6 +26,7 @@ import dynet
 from dynet.tasks import CopyMemory
 from dynet.torch import SequenceModel, evaluate, limit_cycle_, orthogonal_, train
 
+KEPT_FILE = Path(__file__).with_suffix(".nc")
 INITIALISATIONS = ("default", "orthogonal", "limit cycle")
 #: What an attractor is called by `dynet.classify_attractor`; a torus has any number of zero exponents.
 KINDS = ("fixed point", "periodic orbit", "torus", "continuous attractor", "chaos", "marginal", "unknown", "other")
