@@ -21,6 +21,8 @@ CYCLE_MAKER = "dynet.find_limit_cycle or dynet.find_periodic_orbit"
 #: More lines than these cannot be told apart.
 _MOST_UNITS = 7
 _ARROWS, _ARROW_LENGTH = 20, 0.12
+#: Longer numbers than 0.5 touch if there are more of them along the narrow axis.
+_MOST_TICKS = 5
 #: Orbits with fewer points are those of maps: their points are drawn.
 _POINTS_UP_TO = 64
 _LABELS = {"stable": "o", "saddle": "X", "unstable": "D", "undecided": "s"}
@@ -32,9 +34,9 @@ def phase_portrait(
     ax: Axes | None = None,
     units: Sequence[str] | None = None,
     modes: xr.Dataset | None = None,
-    index: int | None = None,
+    index: int | Sequence[int] | None = None,
 ) -> Axes:
-    """Draw cycles in the plane of two units, with arrows of a mode's adjoint if wanted.
+    """Draw cycles in the plane of two units, with arrows of adjoint modes if wanted.
 
     Parameters
     ----------
@@ -45,9 +47,9 @@ def phase_portrait(
     units : two str, optional
         Names of the units; the first two if not given.
     modes : Dataset, optional
-        From `dynet.floquet_modes`, of a single cycle: draws the directions of an adjoint mode.
-    index : int, optional
-        Of which mode; the trivial one (phase response) if not given, or the first.
+        From `dynet.floquet_modes`, of a single cycle: draws the directions of adjoint modes.
+    index : int or sequence of int, optional
+        Of which modes; the trivial one (phase response) if not given, or the first.
 
     Returns
     -------
@@ -71,9 +73,9 @@ def phase_portrait(
     pair = available[:2] if units is None else [str(unit) for unit in units]
     if len(pair) != 2 or any(not set(pair) <= {str(u) for u in r["unit"].values} for r in named.values()):
         faults.add("units", units, f"name two units out of {', '.join(available[:6])}")
-    arrows = None
+    arrows: list[xr.Dataset] = []
     if modes is not None:
-        arrows = _adjoint(faults, modes, index)
+        arrows = _adjoints(faults, modes, index)
         if len(named) > 1:
             faults.say(f"modes belong to one cycle, but results has {len(named)}: give the one whose modes they are")
     faults.raise_if_any()
@@ -84,32 +86,42 @@ def phase_portrait(
         closed = orbit if is_map else np.concatenate([orbit, orbit[:1]])
         style = {"marker": "o", "linestyle": "none", "markersize": 5} if is_map else {"linewidth": 1.8}
         ax.plot(closed[:, 0], closed[:, 1], color=colour(number), label=name or None, **style)
-    if arrows is not None:
-        orbit = next(iter(named.values()))["orbit"].sel(unit=pair).values
-        at = np.unique(np.linspace(0, len(orbit), _ARROWS, endpoint=False).astype(int))
-        size = float(np.ptp(orbit, axis=0).max())
-        directions = arrows.sel(unit=pair).values.real[at]
-        lengths = np.linalg.norm(directions, axis=1, keepdims=True)
-        directions = _ARROW_LENGTH * size * directions / np.where(lengths > 0, lengths, 1.0)
-        ax.quiver(*orbit[at].T, *directions.T, angles="xy", scale_units="xy", scale=1, width=0.004, color=colour(1))
+    for number, mode in enumerate(arrows, start=1):
+        _draw_arrows(ax, next(iter(named.values()))["orbit"].sel(unit=pair).values, mode.sel(unit=pair), colour(number))
+    ax.locator_params(nbins=_MOST_TICKS)
     ax.set_aspect("equal", adjustable="datalim")
     ax.set_xlabel(pair[0])
     ax.set_ylabel(pair[1])
-    if any(named):
+    if arrows:
+        ax.legend(frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1.0))
+    elif any(named):
         ax.legend(frameon=False)
     tidy(ax)
     return ax
 
 
-def _adjoint(faults: Faults, modes: xr.Dataset, index: int | None) -> xr.DataArray | None:
+def _draw_arrows(ax: Axes, orbit: np.ndarray, mode: xr.Dataset, shade: str) -> None:
+    """Draw directions along a cycle (phase, 2), and say in the legend what they are."""
+    at = np.unique(np.linspace(0, len(orbit), _ARROWS, endpoint=False).astype(int))
+    directions = mode["adjoint_mode"].values.real[at]
+    lengths = np.linalg.norm(directions, axis=1, keepdims=True)
+    directions = _ARROW_LENGTH * np.ptp(orbit, axis=0).max() * directions / np.where(lengths > 0, lengths, 1.0)
+    ax.quiver(*orbit[at].T, *directions.T, angles="xy", scale_units="xy", scale=1, width=0.004, color=shade)
+    ax.update_datalim(orbit[at] + directions)
+    label = f"adjoint {int(mode['index'])}, multiplier {abs(mode['multiplier'].item()):.3g}"
+    ax.plot([], [], color=shade, linestyle="none", marker=r"$\rightarrow$", markersize=12, label=label)
+
+
+def _adjoints(faults: Faults, modes: xr.Dataset, index: int | Sequence[int] | None) -> list[xr.Dataset]:
     if not (isinstance(modes, xr.Dataset) and "adjoint_mode" in modes and "phase" in modes["adjoint_mode"].dims):
         faults.add("modes", type(modes).__name__, "give a Dataset from dynet.floquet_modes")
-        return None
-    wanted = index if index is not None else max(int(modes.attrs["trivial_index"]), 1)
-    if wanted not in modes["index"].values:
-        faults.add("index", index, f"choose a mode from 1 to {modes.sizes['index']}")
-        return None
-    return modes["adjoint_mode"].sel(index=wanted)
+        return []
+    default = max(int(modes.attrs["trivial_index"]), 1)
+    wanted = [default] if index is None else list(index) if isinstance(index, Sequence) else [index]
+    if not wanted or not set(wanted) <= set(modes["index"].values.tolist()):
+        faults.add("index", index, f"choose among the modes from 1 to {modes.sizes['index']}")
+        return []
+    return [modes[["adjoint_mode", "multiplier"]].sel(index=one) for one in wanted]
 
 
 def cycle(result: xr.Dataset, *, ax: Axes | None = None, units: Sequence[str] | None = None) -> Axes:

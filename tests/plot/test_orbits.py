@@ -42,6 +42,20 @@ def test_the_portrait_closes(found, modes):
     assert (arrows.U * -arrows.XY[:, 1] + arrows.V * arrows.XY[:, 0] > 0).all()
 
 
+def test_arrows_are_named_and_lie_inside(found, modes):
+    ax = dynet.plot.phase_portrait(found[0], modes=modes, index=[1, 2])
+    # the multipliers of the normal form: a shift is kept, the radius decays by exp(-2 l T)
+    decay = np.exp(-2 * 0.3 * float(found[0].period))
+    texts = [text.get_text() for text in ax.get_legend().get_texts()]
+    assert texts == ["adjoint 1, multiplier 1", f"adjoint 2, multiplier {decay:.3g}"]
+    for arrows in ax.collections:
+        tips = arrows.XY + np.stack([arrows.U, arrows.V], axis=1)
+        assert (np.abs(tips) < max(ax.get_xlim()[1], ax.get_ylim()[1])).all()
+    # what is radial in the normal form has a gradient along the radius
+    x, y = ax.collections[1].XY.T
+    np.testing.assert_allclose(ax.collections[1].U * y, ax.collections[1].V * x, atol=1e-9)
+
+
 def test_the_cycle_over_its_phase(found):
     ax = dynet.plot.cycle(found[0], units=["y"])
     phase, values = ax.lines[0].get_data()
@@ -85,6 +99,7 @@ def test_axes_are_those_given(found, points):
         lambda cycle, m, modes, points: dynet.plot.phase_portrait(cycle, units=["x", "q"]),
         lambda cycle, m, modes, points: dynet.plot.phase_portrait(cycle, modes=m),
         lambda cycle, m, modes, points: dynet.plot.phase_portrait(cycle, modes=modes, index=3),
+        lambda cycle, m, modes, points: dynet.plot.phase_portrait(cycle, modes=modes, index=[]),
         lambda cycle, m, modes, points: dynet.plot.phase_portrait({"a": cycle, "b": cycle}, modes=modes),
         lambda cycle, m, modes, points: dynet.plot.cycle(cycle, units=["q"]),
         lambda cycle, m, modes, points: dynet.plot.multipliers(cycle),
