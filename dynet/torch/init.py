@@ -82,6 +82,10 @@ def limit_cycle_(
     The last unit of a layer of odd size belongs to no block: it gets no recurrent weights, and forgets. Layers above
     the first, and all layers while there is input, are driven oscillators: input may lock or silence them.
 
+    Two things help training. From a state of zeros the first input sets the phases; a start signal, or a first state
+    on the cycles, does that better. And what a recurrent weight or a bias does to a phase grows with time, so that their
+    gradients are larger than those of input weights by about the number of steps: give them a lower rate.
+
     References
     ----------
     Sokół, Jordan, Kadile & Park (2019), doi:10.1109/IEEECONF44664.2019.9049080; Jordan, Sokół & Park (2021),
