@@ -83,8 +83,8 @@ def limit_cycle_(
     the first, and all layers while there is input, are driven oscillators: input may lock or silence them.
 
     Two things help training. From a state of zeros the first input sets the phases; a start signal, or a first state
-    on the cycles, does that better. And what a recurrent weight or a bias does to a phase grows with time, so that their
-    gradients are larger than those of input weights by about the number of steps: give them a lower rate.
+    on the cycles, does that better. And what a recurrent weight does to a phase goes on growing with time, so that its
+    gradient outgrows those of input and readout on long sequences: give recurrent weights and biases a lower rate.
 
     References
     ----------
