@@ -40,8 +40,8 @@ class StartSignal(nn.Module):
 def two_rates(model: nn.Module, ratio: float) -> Callable[..., torch.optim.Optimizer]:
     """Return Adam whose rate is lower, by a ratio, for recurrent weights and biases.
 
-    They move the frequencies of oscillators, and what that does to a phase grows with time: so do their gradients, but not
-    those of input and readout.
+    They move the frequencies of oscillators, and what that does to a phase grows with time: so do their
+    gradients, but not those of input and readout.
     """
     names = [name for name, _ in model.named_parameters()]
     slow = [name.startswith("core.") and "weight_ih" not in name for name in names]
