@@ -31,7 +31,9 @@ def plain_attrs(attrs: dict[str, Any]) -> dict[str, str | int | float]:
             value = str(bool(value))
         elif isinstance(value, np.generic):
             value = value.item()
-        plain[name] = value if isinstance(value, str | int | float) else str(value)
+        # subclasses too, such as torch's version, become plain ones
+        kind = next((kind for kind in (int, float) if isinstance(value, kind)), str)
+        plain[name] = value if type(value) is kind else kind(value)
     return plain
 
 

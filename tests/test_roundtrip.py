@@ -236,3 +236,12 @@ def test_a_damaged_file_is_named(damage, tmp_path):
 def test_things_that_are_no_results_are_refused(thing, tmp_path):
     with pytest.raises(dynet.InputError, match="result="):
         dynet.save(thing, tmp_path / "x.nc")
+
+
+def test_attributes_of_other_kinds_of_text_and_number_are_saved_as_plain_ones(tmp_path):
+    class Version(str):
+        pass
+
+    ds = xr.Dataset(attrs={"version": Version("2.13.0+cpu"), "count": np.int32(3), "ratio": np.float32(0.5)})
+    loaded = dynet.load(dynet.save(ds, tmp_path / "attrs.nc"))
+    assert loaded.attrs == {"version": "2.13.0+cpu", "count": 3, "ratio": 0.5}
