@@ -80,10 +80,12 @@ SMALL = Settings(
 )
 KEPT = Settings(
     {
-        "tanh": Experiment("tanh", 20, 2, 400),
-        "GRU": Experiment("gru", 20, 2, 350),
-        "GRU, random delay": Experiment("gru", (10, 20), 2, 350),
+        "tanh": Experiment("tanh", 20, 2, 600),
+        "GRU": Experiment("gru", 50, 2, 600),
+        "GRU, random delay": Experiment("gru", (25, 50), 2, 600),
     },
+    n_updates_search=200,
+    rates=(1e-3, 3e-3, 1e-2, 3e-2),
 )
 FULL = Settings(
     {
