@@ -86,4 +86,5 @@ bibtex_reference_style = "author_year"
 html_theme = "pydata_sphinx_theme"
 html_title = f"dynet {release}"
 html_show_sourcelink = False
+html_sidebars = {"reproductions": []}  # its tables need the width
 html_theme_options = {"navigation_with_keys": False, "secondary_sidebar_items": ["page-toc"]}
