@@ -65,13 +65,14 @@ class Faults:
 
     def generator(self, name: str, value: Any) -> np.random.Generator:
         """Return the generator that ``value`` means, by default ``default_rng(0)``; note a fault if it means none."""
+        usable = not isinstance(value, np.random.RandomState)  # the old kind cannot be split
         try:
-            if not isinstance(value, np.random.RandomState):  # the old kind cannot be split
-                return np.random.default_rng(0 if value is None else value)
+            generator = np.random.default_rng(value if usable and value is not None else 0)
         except (TypeError, ValueError):
-            pass
-        self.add(name, value, "give a whole number of at least 0, a numpy.random.Generator or None")
-        return np.random.default_rng(0)
+            usable, generator = False, np.random.default_rng(0)
+        if not usable:
+            self.add(name, value, "give a whole number of at least 0, a numpy.random.Generator or None")
+        return generator
 
     def real_array(self, name: str, value: Any, *, finite: bool = False) -> np.ndarray:
         """Return ``value`` as a floating numpy array; note a fault if it is not numeric and real."""
