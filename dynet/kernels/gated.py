@@ -15,7 +15,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from dynet.kernels.caching import CACHE
-from dynet.kernels.structured import apart
+from dynet.kernels.packed import apart
 from dynet.kernels.vectors import _WORD, _everywhere, _load, lanes
 
 _CONTRACT = {"contract"}

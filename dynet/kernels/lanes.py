@@ -71,17 +71,6 @@ def rows_of(n, k):  # type: ignore[no-untyped-def]
     return Rows(n, lengths, lengths + k, mark, mark + 1, mark + 2)
 
 
-def lane_memory(pieces: int, rows: int) -> np.ndarray:
-    """Return pieces of memory (piece, row, lane) filled with zeros.
-
-    They start where a line of the cache does: a vector across two lines takes more than twice the time.
-    """
-    line = 64 // np.dtype(np.float64).itemsize
-    memory = np.zeros(pieces * rows * LANES + line)
-    first = -memory.ctypes.data // memory.itemsize % line
-    return memory[first : first + pieces * rows * LANES].reshape(pieces, rows, LANES)
-
-
 def _lane_params(memory: Any, place: int, p: Any, own: Any) -> Any:
     """Return the parameters: those in a lane's memory, in the form of ``p``, if each lane has its own."""
 

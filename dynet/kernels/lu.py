@@ -13,7 +13,8 @@ import numpy as np
 from numba import njit, uint64
 
 from dynet.kernels.caching import CACHE
-from dynet.kernels.vectors import copy_line, lanes, solve_tile, subtract_tile
+from dynet.kernels.memory_order import line_zeros
+from dynet.kernels.vectors import copy_line, exchange_numbers, lanes, solve_tile, subtract_tile
 
 #: Columns of the blocks by which everything to the right is updated; half of that if there are fewer than these.
 _WIDE, _WIDE_FROM = 64, 400
@@ -31,7 +32,8 @@ class Workspace(NamedTuple):
 def workspace(n: int, k: int, dtype: np.dtype[Any]) -> Workspace:
     """Return what matrices of ``n`` rows and ``k`` columns need."""
     line, outer = lanes(dtype.itemsize), _WIDE if k >= _WIDE_FROM else _WIDE // 2
-    return Workspace(np.zeros(k, np.int64), np.zeros((-(-n // line), outer, line), dtype), np.zeros((outer, 6), dtype))
+    panel, stripe = line_zeros((-(-n // line), outer, line), dtype), line_zeros((outer, 6), dtype)
+    return Workspace(np.zeros(k, np.int64), panel, stripe)
 
 
 @njit(error_model="numpy", nogil=True, cache=CACHE)
@@ -97,16 +99,15 @@ def _update_of(width: int) -> Any:
     @njit(error_model="numpy", nogil=True, cache=CACHE)
     def update(A, n, work, first, right, column):  # type: ignore[no-untyped-def]
         """Exchange rows, solve by the triangle and subtract the product below, in ``width`` columns."""
-        c = uint64(column)
-        for row in range(first, right):
-            i, b = uint64(row), uint64(work.swaps[row])
-            for j in range(uint64(0), uint64(width)):
-                A[c + j, i], A[c + j, b] = A[c + j, b], A[c + j, i]
         item, one, line = A.itemsize, A.dtype.type(1), work.panel.shape[2]
         w, between, sliver = right - first, A.shape[1] * item, work.panel.shape[1] * 64
-        solved = work.stripe.ctypes.data
+        start, solved = A.ctypes.data + column * between, work.stripe.ctypes.data
+        for row in range(first, right):
+            here, there = start + row * item, start + work.swaps[row] * item
+            for j in range(width):
+                exchange_numbers(here + j * between, there + j * between, one)  # type: ignore[call-arg]
         for s in range(-(-(n - first) // line)):
-            rows, at = work.panel.ctypes.data + s * sliver, A.ctypes.data + column * between + first * item + s * 64
+            rows, at = work.panel.ctypes.data + s * sliver, start + first * item + s * 64
             if s * line < w:
                 solve_tile(rows, solved, s * line, at, between, width, one)  # type: ignore[call-arg]
             else:
@@ -157,8 +158,8 @@ def _factor_block(A, n, keys, swaps, left, right):  # type: ignore[no-untyped-de
 @njit(error_model="numpy", nogil=True, cache=CACHE)
 def _exchange(A, swaps, first, last, left, right):  # type: ignore[no-untyped-def]
     """Exchange rows ``first`` to ``last`` with their partners in the columns from ``left`` to ``right``."""
+    item, one = A.itemsize, A.dtype.type(1)
     for column in range(left, right):
-        c = uint64(column)
+        start = A.ctypes.data + column * A.shape[1] * item
         for row in range(first, last):
-            i, b = uint64(row), uint64(swaps[row])
-            A[c, i], A[c, b] = A[c, b], A[c, i]
+            exchange_numbers(start + row * item, start + swaps[row] * item, one)  # type: ignore[call-arg]

@@ -18,20 +18,9 @@ from scipy.linalg.blas import get_blas_funcs
 from dynet.kernels.frame import EliminatedFrame
 from dynet.kernels.lu import workspace
 from dynet.kernels.namespace import as_array, to_numpy
-from dynet.kernels.structure import Layout, MemoryParts, SumParts
-from dynet.kernels.structured import (
-    MemoryLayout,
-    SumLayout,
-    apart,
-    factor,
-    in_place,
-    keys_of,
-    memory_layout,
-    run_memory,
-    run_sum,
-    sum_layout,
-    unpack,
-)
+from dynet.kernels.packed import factor, keys_of, packed_zeros, unpack
+from dynet.kernels.structure import Layout
+from dynet.kernels.structured import Memory, Parts, memory_for, run
 
 #: Below this ratio of its diagonal the Cholesky factor of L^T L is replaced by a Householder one.
 _CHOLESKY_SAFE = 1e-4
@@ -52,7 +41,7 @@ class LUFrame(EliminatedFrame):
         self._members = [_Member(one) for one in start.reshape(-1, n, k)]
         self._layout = Layout(self.shape[:-2], n, start.dtype) if k == n else None
         #: a Jacobian whose product waits for the factorisation that follows, with its parts
-        self._pending: tuple[Any, SumParts | MemoryParts] | None = None
+        self._pending: tuple[Any, Parts] | None = None
         self._log_R = np.zeros((*self.shape[:-2], k))
         workers = min(len(self._members), os.cpu_count() or 1) if n >= _THREADS_FROM else 1
         self._pool = ThreadPoolExecutor(workers) if workers > 1 else None
@@ -77,7 +66,7 @@ class LUFrame(EliminatedFrame):
             self._run(parts)
         return parts is not None
 
-    def _run(self, parts: SumParts | MemoryParts) -> None:
+    def _run(self, parts: Parts) -> None:
         """Multiply and factor, step after step."""
         S, n_steps = parts.lefts.shape[:2]
         pivots = np.empty((S, n_steps, self.shape[-1]), parts.lefts.dtype)
@@ -172,9 +161,10 @@ class _Member:
     def __init__(self, V: np.ndarray) -> None:
         n, k = V.shape
         self._explicit: np.ndarray | None = V.T.copy(order="C")
-        self._packed = np.zeros((k, apart(n, V.dtype)), V.dtype)
+        self._packed = packed_zeros(n, k, V.dtype)
         self._rows = np.arange(n)
         self._work = workspace(n, k, V.dtype)
+        self._kept: dict[int, Memory] = {}
         self.dtype = V.dtype
 
     @property
@@ -195,37 +185,24 @@ class _Member:
         self._in_use[...], self._explicit = self._explicit, None
         factor(self._packed, keys_of(self._packed), self._rows, pivots[s], self._work)
 
-    def run(self, s: int, parts: SumParts | MemoryParts, pivots: np.ndarray) -> None:
+    def run(self, s: int, parts: Parts, pivots: np.ndarray) -> None:
         """Multiply a factored frame by the Jacobians of sequence ``s``, step after step, and factor after each."""
-        takes_its_place = isinstance(parts, SumParts) and in_place(self._sum_layout)
-        spare = self._packed if takes_its_place else self._spare
+        moves = parts.forget.shape[-1] > 0
+        spare = self._spare if moves else self._packed
         buffers, keys = (self._packed, spare), (keys_of(self._packed), keys_of(spare))
-        if isinstance(parts, SumParts):
-            matrices, lefts, rights, diagonal = parts
-            run_sum(
-                matrices, lefts[s], rights[s], diagonal[s], buffers, keys, self._rows, pivots[s],
-                self._sum_layout, self._work,
-            )  # fmt: skip
-        else:
-            matrices, lefts, output, forget = parts
-            run_memory(
-                matrices, lefts[s], output[s], forget[s], buffers, keys, self._rows, pivots[s],
-                self._memory_layout, self._work,
-            )  # fmt: skip
-        if len(lefts[s]) % 2 and not takes_its_place:
-            self._packed, self._spare = self._spare, self._packed
+        run(parts, s, buffers, keys, self._rows, pivots[s], self._memory(parts.matrices.shape[2]), self._work)
+        if moves and pivots.shape[1] % 2:
+            self._packed, self._spare = spare, self._packed
 
     @cached_property
     def _spare(self) -> np.ndarray:
-        return np.zeros_like(self._packed)
+        return packed_zeros(len(self._rows), len(self._packed), self.dtype)
 
-    @cached_property
-    def _sum_layout(self) -> SumLayout:
-        return sum_layout(len(self._rows), self.dtype)
-
-    @cached_property
-    def _memory_layout(self) -> MemoryLayout:
-        return memory_layout(len(self._rows), self.dtype)
+    def _memory(self, m: int) -> Memory:
+        """Return memory for products with matrices of ``m`` columns; it is kept."""
+        if m not in self._kept:
+            self._kept[m] = memory_for(len(self._rows), m, self.dtype)
+        return self._kept[m]
 
     def write(self, columns: np.ndarray) -> None:
         """Write the frame into ``columns`` (k, n)."""

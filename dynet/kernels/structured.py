@@ -1,9 +1,12 @@
-"""The steps of an LU frame: products with Jacobians that have structure, and the factorisation, without a temporary.
+"""The steps of an LU frame under Jacobians that have structure: products without a matrix built, and factorisations.
 
-The frame is ``P L``: row ``p`` of the unit lower triangle ``L`` belongs to unit ``rows[p]``. A product with a sum of
-gates, ``sum_g diag(left_g) W_g diag(right_g)``, then needs only the columns of the W_g in the order of ``rows``, and
-the zeros of L are skipped. All matrices are given by columns, ``A[column, row]``; ``packed`` is L with U above it, in
-rows as long as `apart` says.
+A Jacobian is ``diag(d) + sum_g diag(left_g) W_g diag(right_g)``, where matrices with fewer columns than rows tell that
+only the first units act through them, and a cell with a memory has two more diagonals. A product with a frame ``P L``
+needs the columns of the sum in the order of ``rows``, and the zeros of L are skipped.
+
+Both factors are laid out in the order in which they are read: the triangle as a whole, six columns side by side, and
+the sum sliver by sliver, which are as many rows as fill a line of the cache, column by column. Some slivers stay close
+by while the whole triangle passes.
 """
 
 from __future__ import annotations
@@ -13,318 +16,160 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import njit, uint64
 
-from dynet.kernels.blas import LETTERS, address, gemm
 from dynet.kernels.caching import CACHE
-from dynet.kernels.lu import lu
-from dynet.kernels.rounding import doubtful, is_rounding
-from dynet.kernels.vectors import copy_line, lanes, product_tile, times_triangle
+from dynet.kernels.memory_order import line_zeros
+from dynet.kernels.packed import factor
+from dynet.kernels.vectors import combine_lines, lanes, product_tile
 
-_FREE = {"nnan", "nsz", "contract", "reassoc"}
-_PANEL = 64
-#: Above this size the factors of a product are laid out in the order in which they are read: the caches are too small
-#: for anything else.
-_LAID_OUT = 192
-#: Columns of gates that are laid out at once, and those of a triangle, a multiple of 6.
-_GATES, _TOGETHER = 8, 48
+#: Slivers that are laid out at once. Each product with six columns fetches an eighth of a line a number, and so six of
+#: them the next six columns.
+_SLIVERS = 6
 
 
-class SumLayout(NamedTuple):
-    """Memory in which the factors of a large product are laid out; empty for a small one."""
+class Parts(NamedTuple):
+    """What Jacobians are made of, for each sequence and step."""
 
-    #: as many rows as fill a line of the cache, place by place, and then the next rows (sliver, place, row)
-    slivers: np.ndarray
-    gates: np.ndarray
-    columns: np.ndarray
-
-
-def sum_layout(n: int, dtype: np.dtype[Any]) -> SumLayout:
-    """Return what `multiply_sum` needs for (n, n) matrices."""
-    m = n if n > _LAID_OUT else 0
-    line = lanes(dtype.itemsize)
-    shapes = (-(-m // line), apart(m, dtype), line), (_GATES, apart(m, dtype)), _TOGETHER * m
-    return SumLayout(*(np.zeros(shape, dtype) for shape in shapes))
+    matrices: np.ndarray  # (gate, sliver, column, row)
+    lefts: np.ndarray  # (sequence, step, gate, row), zeros for what slivers have beyond the last row
+    rights: np.ndarray  # (sequence, step, gate, column)
+    diagonal: np.ndarray  # (sequence, step, n), or (sequence, step, 0) where there is none
+    forget: np.ndarray  # (sequence, step, n / 2), from a memory to itself, or (sequence, step, 0)
+    output: np.ndarray  # the same, from a memory to its unit
 
 
-class MemoryLayout(NamedTuple):
-    """Memory and addresses that `multiply_memory` works with."""
+class Memory(NamedTuple):
+    """Memory in which factors are laid out."""
 
-    block: np.ndarray  # (H, 2 H)
-    upper: np.ndarray  # (2 H, H)
-    letters: np.ndarray
-    sizes: np.ndarray
-    scalars: np.ndarray
-    gemm_at: int
+    slivers: np.ndarray  # (sliver, column, row)
+    triangle: np.ndarray
 
 
-def memory_layout(n: int, dtype: np.dtype[Any]) -> MemoryLayout:
-    """Return what `multiply_memory` needs for n = 2 H."""
-    block, upper = np.empty((n // 2, n), dtype), np.empty((n, n // 2), dtype)
-    return MemoryLayout(block, upper, LETTERS, np.zeros(6, np.int32), np.zeros(2, dtype), address("gemm", dtype))
+def memory_for(n: int, m: int, dtype: np.dtype[Any]) -> Memory:
+    """Return what `multiply` needs for (n, m) matrices."""
+    # an odd number of lines, so that the same column of all slivers does not compete for one place in the cache
+    slivers = line_zeros((_SLIVERS, m | 1, lanes(dtype.itemsize)), dtype)
+    return Memory(slivers, line_zeros((sum(min(n - c // 6 * 6, m) for c in range(n)),), dtype))
 
 
-def in_place(layout: SumLayout) -> bool:
-    """Return whether `multiply_sum` may write the product where the frame is."""
-    return len(layout.slivers) > 0
+def slivers_of(matrices: np.ndarray) -> np.ndarray:
+    """Return matrices (gate, n, m) as slivers (gate, sliver, m, row), with zeros where the last one has no rows."""
+    (gates, n, m), line = matrices.shape, lanes(matrices.itemsize)
+    slivers = line_zeros((gates, -(-n // line), m, line), matrices.dtype)
+    for s in range(slivers.shape[1]):
+        rows = matrices[:, s * line : (s + 1) * line]
+        slivers[:, s, :, : rows.shape[1]] = rows.swapaxes(1, 2)
+    return slivers
 
 
-def apart(n: int, dtype: np.dtype[Any]) -> int:
-    """Return how many numbers apart columns of ``n`` are kept: whole lines of the cache, and not a power of two.
+@njit(error_model="numpy", nogil=True, cache=CACHE)
+def run(parts, s, buffers, keys, rows, pivots, memory, work):  # type: ignore[no-untyped-def]
+    """Multiply by the Jacobians of sequence ``s``, step after step, and factor after each.
 
-    There the same row of all columns would compete for one place in the cache.
+    The frame starts in ``buffers[0]`` and moves from one to the other at every step; without memories they may be one
+    and the same. ``pivots`` (step, k) is written.
     """
-    line = lanes(dtype.itemsize)
-    width = -(-n // line) * line
-    return width + line if width % (4 * line) == 0 else width
-
-
-def keys_of(A: np.ndarray) -> np.ndarray:
-    """Return the memory of ``A`` as integers of its width, by which pivots are compared."""
-    return A.view(np.int64 if A.itemsize == 8 else np.int32)
+    for step in range(len(pivots)):
+        source, target = step % 2, 1 - step % 2
+        multiply(parts, s, step, buffers[source], rows, buffers[target], memory)
+        factor(buffers[target], keys[target], rows, pivots[step], work)
 
 
 @njit(error_model="numpy", nogil=True, cache=CACHE)
-def factor(A, keys, rows, pivots, work):  # type: ignore[no-untyped-def]
-    """Factor ``A`` in place and set ``rows``: row p of the result was row ``rows[p]``.
+def multiply(parts, s, step, packed, rows, target, memory):  # type: ignore[no-untyped-def]
+    """Write the product of a Jacobian and the frame ``P L`` in ``packed`` into ``target``, rows in their own order.
 
-    Writes the pivots, those that are rounding as zero.
+    Where there are no memories, ``target`` may be ``packed``.
     """
-    n = len(rows)
-    lu(A, n, keys, work)
-    for i in range(n):
-        rows[i] = i
-    for i in range(A.shape[0]):
-        j = work.swaps[i]
-        rows[i], rows[j] = rows[j], rows[i]
-        pivots[i] = A[i, i]
-    largest, epsilon = _largest(A, keys), np.finfo(A.dtype).eps
-    for j in range(A.shape[0]):
-        if abs(pivots[j]) <= doubtful(epsilon) * largest and is_rounding(A.T, j, largest, epsilon):
-            pivots[j] = 0.0
-            A[j, j] = 0.0  # columns after it do not count on it
+    m = parts.matrices.shape[2]
+    units, places, starts = _active(rows, m)
+    _lay_out_triangle(packed, m, places, starts, memory.triangle)
+    for top in range(0, parts.matrices.shape[1], _SLIVERS):
+        count = min(_SLIVERS, parts.matrices.shape[1] - top)
+        for i in range(count):
+            _lay_out_sliver(parts, s, step, units, top + i, memory.slivers[i])
+        _times_triangle(memory, count, m, starts, target, top)
+    if parts.forget.shape[2]:
+        _add_memories(parts.forget[s, step], parts.output[s, step], packed, rows, target)
 
 
 @njit(error_model="numpy", nogil=True, cache=CACHE)
-def _largest(A, keys):  # type: ignore[no-untyped-def]
-    """Return the largest magnitude in U; as integers, because maxima of floats are not made vectors of."""
-    magnitude = (1 << (8 * A.itemsize - 1)) - 1
-    top = np.zeros(1, keys.dtype)
-    best = 0
-    for column in range(A.shape[0]):
-        c = uint64(column)
-        for i in range(uint64(0), c + uint64(1)):
-            best = max(best, keys[c, i] & magnitude)
-    top[0] = best
-    return top.view(A.dtype)[0]
-
-
-@njit(error_model="numpy", nogil=True, cache=CACHE)
-def multiply_sum(matrices, lefts, rights, diagonal, packed, rows, target, layout):  # type: ignore[no-untyped-def]
-    """Write ``(diag(diagonal) + sum_g diag(left_g) W_g diag(right_g)) P L`` into ``target``.
-
-    ``matrices`` (gate, column, row), ``lefts`` and ``rights`` (gate, n), ``diagonal`` (n,) or empty. ``target`` is
-    ``packed`` itself if `in_place`.
-    """
-    n = packed.shape[0]
-    if len(layout.slivers) == 0:
-        for p in range(n):
-            _combine(matrices, lefts, rights, rows[p], target[p])
-            if len(diagonal):
-                target[p, rows[p]] += diagonal[rows[p]]
-        _times_triangle(packed, target)
-        return
-    gates = layout.gates
-    for left in range(0, n, len(gates)):
-        count = min(len(gates), n - left)
-        for j in range(count):
-            unit = rows[left + j]
-            _combine(matrices, lefts, rights, unit, gates[j])
-            if len(diagonal):
-                gates[j, unit] += diagonal[unit]
-        _lay_out(gates, count, layout.slivers, left)
-    _slivers_times_triangle(layout.slivers, packed, target, layout.columns)
-
-
-@njit(error_model="numpy", nogil=True, cache=CACHE)
-def _times_triangle(packed, target):  # type: ignore[no-untyped-def]
-    """Multiply ``target`` by ``L`` in place, some rows after the other."""
-    n, apart = packed.shape
-    item, one = packed.itemsize, packed.dtype.type(1)
-    between = apart * item
-    whole = n // 6 * 6
-    for row in range(0, n, lanes(item)):
-        at = target.ctypes.data + row * item
-        for c in range(0, whole, 6):
-            times_triangle(at + c * between, packed.ctypes.data + c * (between + item), between, n - c, 6, one)  # type: ignore[call-arg]
-        for c in range(whole, n):
-            times_triangle(at + c * between, packed.ctypes.data + c * (between + item), between, n - c, 1, one)  # type: ignore[call-arg]
-
-
-@njit(error_model="numpy", nogil=True, cache=CACHE)
-def _slivers_times_triangle(slivers, packed, target, columns):  # type: ignore[no-untyped-def]
-    """Write the product of what `_lay_out` made with ``L`` into ``target``, some columns after the other."""
-    n, apart = packed.shape
-    item, one = packed.itemsize, packed.dtype.type(1)
-    line, length = slivers.shape[2] * item, slivers.shape[1] * slivers.shape[2] * item
-    whole = n // 6 * 6
-    for first in range(0, whole, _TOGETHER):
-        last = min(first + _TOGETHER, whole)
-        # these columns of L are not read again, but as they are laid out: the product may take their place
-        _lay_out_triangle(packed, first, last, 6, columns)
-        for s in range(slivers.shape[0]):
-            rows_at = slivers.ctypes.data + s * length
-            at = target.ctypes.data + s * line
-            done = 0
-            for c in range(first, last, 6):
-                lower, place = columns.ctypes.data + done * item, at + c * apart * item
-                product_tile(rows_at + c * line, lower, n - c, place, apart * item, 6, one)  # type: ignore[call-arg]
-                done += (n - c) * 6
-    for c in range(whole, n):
-        _lay_out_triangle(packed, c, c + 1, 1, columns)
-        for s in range(slivers.shape[0]):
-            rows_at = slivers.ctypes.data + s * length
-            place = target.ctypes.data + s * line + c * apart * item
-            product_tile(rows_at + c * line, columns.ctypes.data, n - c, place, apart * item, 1, one)  # type: ignore[call-arg]
-
-
-@njit(error_model="numpy", nogil=True, fastmath=_FREE, cache=CACHE)
-def _combine(matrices, lefts, rights, unit, column):  # type: ignore[no-untyped-def]
-    """Write column ``unit`` of the sum of gates into ``column``."""
-    n, c, zero, one, two, three = uint64(lefts.shape[1]), uint64(unit), uint64(0), uint64(1), uint64(2), uint64(3)
-    gates = matrices.shape[0]
-    # several at a time: what takes long is to fetch them, and that goes on at once
-    if gates == 4:
-        a, b, d, e = rights[zero, c], rights[one, c], rights[two, c], rights[three, c]
-        for i in range(zero, n):
-            column[i] = (
-                (a * lefts[zero, i] * matrices[zero, c, i] + b * lefts[one, i] * matrices[one, c, i])
-                + (d * lefts[two, i] * matrices[two, c, i] + e * lefts[three, i] * matrices[three, c, i])
-            )  # fmt: skip
-        return
-    odd = gates % 2
-    if odd:
-        f = rights[zero, c]
-        for i in range(zero, n):
-            column[i] = f * lefts[zero, i] * matrices[zero, c, i]
-    else:
-        for i in range(zero, n):
-            column[i] = 0
-    for gate in range(odd, gates, 2):
-        g, h = uint64(gate), uint64(gate + 1)
-        f, e = rights[g, c], rights[h, c]
-        for i in range(zero, n):
-            column[i] += f * lefts[g, i] * matrices[g, c, i] + e * lefts[h, i] * matrices[h, c, i]
-
-
-@njit(error_model="numpy", nogil=True, cache=CACHE)
-def _lay_out(gates, count, slivers, left):  # type: ignore[no-untyped-def]
-    """Copy some columns into all slivers, from place ``left`` on."""
-    item, one = gates.itemsize, gates.dtype.type(1)
-    between, sliver = gates.shape[1] * item, slivers.shape[1] * 64
-    for s in range(slivers.shape[0]):
-        source, target = gates.ctypes.data + s * 64, slivers.ctypes.data + s * sliver + left * 64
-        for j in range(count):
-            copy_line(source + j * between, target + j * 64, one)  # type: ignore[call-arg]
-
-
-@njit(error_model="numpy", nogil=True, cache=CACHE)
-def _lay_out_triangle(packed, first, last, width, columns):  # type: ignore[no-untyped-def]
-    """Copy the columns ``first`` to ``last`` of L, ``width`` of them side by side, from their diagonal on."""
-    n, w, to = uint64(packed.shape[0]), uint64(width), uint64(0)
-    one, zero = packed.dtype.type(1), packed.dtype.type(0)
-    for left in range(uint64(first), uint64(last), w):
-        for k in range(left, n):
-            for c in range(left, left + w):
-                columns[to] = packed[c, k] if k > c else (one if k == c else zero)
-                to += uint64(1)
-
-
-@njit(error_model="numpy", nogil=True, cache=CACHE)
-def multiply_memory(matrices, lefts, output, forget, packed, rows, target, layout):  # type: ignore[no-untyped-def]
-    """Write the product for a cell with a memory (LSTM): ``dc' = f dc + M dh``, ``dh' = E dh + s dc'``.
-
-    ``matrices`` (1 + gate, column, row) with E first and ``lefts`` (1 + gate, H) its diagonals; ``output`` is s (H,),
-    ``forget`` f (H,).
-    """
-    n, apart = packed.shape
-    block, upper = layout.block, layout.upper
-    H = n // 2
-    # the rows of L that belong to h, in the order of L: row r of `upper` starts with zeros up to its position
-    first = np.empty(n + 1, np.int64)  # of those rows, how many stand above a position
+def _active(rows, m):  # type: ignore[no-untyped-def]
+    """Return the units below ``m`` in the order of ``rows``, their places, and how many stand before each place."""
+    units, places, starts = np.empty(m, np.int64), np.empty(m, np.int64), np.empty(len(rows), np.int64)
     count = 0
-    for p in range(n):
-        first[p] = count
-        if rows[p] < H:
-            _gate_column(matrices, lefts, output, rows[p], block, count)
+    for p in range(len(rows)):
+        starts[p] = count
+        if rows[p] < m:
+            units[count], places[count] = rows[p], p
             count += 1
-    first[n] = count
-    for c in range(n):
-        r = 0
-        for p in range(n):
-            if rows[p] < H:
-                upper[c, r] = packed[c, p] if p > c else (1.0 if p == c else 0.0)
-                r += 1
-    at, item = target.ctypes.data, target.itemsize
-    for c in range(0, n, _PANEL):
-        width = min(_PANEL, n - c)
-        skip = first[c]
-        left, right = block.ctypes.data + skip * n * item, upper.ctypes.data + (c * H + skip) * item
-        gemm(layout.gemm_at, layout.letters, layout.sizes, layout.scalars, left, n, right, H,
-             at + c * apart * item, apart, n, width, H - skip, 1.0, 0.0)  # fmt: skip
+    return units, places, starts
+
+
+@njit(error_model="numpy", nogil=True, cache=CACHE)
+def _lay_out_triangle(packed, m, places, starts, triangle):  # type: ignore[no-untyped-def]
+    """Copy the rows of L at ``places``: six columns side by side from the start of the first on, the last ones alone."""
+    n, to = len(packed), uint64(0)
+    one, zero = packed.dtype.type(1), packed.dtype.type(0)
+    for left in range(0, n, 6):
+        width = 6 if left + 6 <= n else 1
+        for first in range(left, min(left + 6, n), width):
+            for q in range(uint64(starts[left]), uint64(m)):
+                k = uint64(places[q])
+                for c in range(uint64(first), uint64(first + width)):
+                    triangle[to] = packed[c, k] if k > c else (one if k == c else zero)
+                    to += uint64(1)
+
+
+@njit(error_model="numpy", nogil=True, cache=CACHE)
+def _lay_out_sliver(parts, s, step, units, sliver, out):  # type: ignore[no-untyped-def]
+    """Write a sliver of the sum, its columns in the order of ``units``."""
+    matrices, lefts, rights = parts.matrices, parts.lefts[s, step], parts.rights[s, step]
+    gates, m, line, item, one = len(matrices), len(units), out.shape[1], out.itemsize, out.dtype.type(1)
+    length, between = m * 64, matrices.shape[1] * m * 64
+    start, rows = matrices.ctypes.data + sliver * length, lefts.shape[1] * item
+    lefts_at, rights_at = lefts.ctypes.data + sliver * 64, rights.ctypes.data
+    ahead = start + length if sliver + 1 < matrices.shape[1] else start
+    for q in range(m):
+        of, right, to = start + units[q] * 64, rights_at + units[q] * item, out.ctypes.data + q * 64
+        combine_lines(of, between, lefts_at, rows, right, m * item, gates, to, ahead + q * 64, one)  # type: ignore[call-arg]
+    if parts.diagonal.shape[2]:
+        diagonal, top = parts.diagonal[s, step], sliver * line
+        for q in range(m):
+            if top <= units[q] < top + line:
+                out[q, units[q] - top] += diagonal[units[q]]
+
+
+@njit(error_model="numpy", nogil=True, cache=CACHE)
+def _times_triangle(memory, count, m, starts, target, top):  # type: ignore[no-untyped-def]
+    """Write the product of ``count`` slivers, of which ``top`` is the first, with the triangle."""
+    n, apart = target.shape
+    item, one = target.itemsize, target.dtype.type(1)
+    length, between = memory.slivers.shape[1] * 64, apart * item
+    columns = np.int64(memory.triangle.ctypes.data)
+    for c in range(0, n, 6):
+        rest = m - starts[c]
+        size = rest * min(n - c, 6) * item
+        for i in range(count):
+            rows = memory.slivers.ctypes.data + i * length + starts[c] * 64
+            to = target.ctypes.data + (top + i) * 64 + c * between
+            if c + 6 <= n:
+                ahead = columns + size + i * (size // _SLIVERS)
+                product_tile(rows, columns, rest, to, between, 6, ahead, one)  # type: ignore[call-arg]
+            else:
+                for j in range(n - c):
+                    column = columns + j * rest * item
+                    product_tile(rows, column, rest, to + j * between, between, 1, column, one)  # type: ignore[call-arg]
+        columns += size
+
+
+@njit(error_model="numpy", nogil=True, cache=CACHE)
+def _add_memories(forget, output, packed, rows, target):  # type: ignore[no-untyped-def]
+    """Add what memories do: that of unit i, which is unit H + i of the frame, to itself and to i."""
+    n, H, one = len(packed), len(forget), packed.dtype.type(1)
     for c in range(n):
         for p in range(c, n):
             i = rows[p] - H
             if i >= 0:
-                kept = forget[i] * (packed[c, p] if p > c else packed.dtype.type(1))
+                kept = forget[i] * (packed[c, p] if p > c else one)
                 target[c, H + i] += kept
                 target[c, i] += output[i] * kept
-
-
-@njit(error_model="numpy", nogil=True, fastmath=_FREE, cache=CACHE)
-def _gate_column(matrices, lefts, output, unit, block, r):  # type: ignore[no-untyped-def]
-    """Write what unit ``unit`` of h does to the new (h, c) into column ``r`` of ``block``."""
-    H = uint64(lefts.shape[1])
-    c, to, zero = uint64(unit), uint64(r), uint64(0)
-    for i in range(zero, H):
-        block[to, H + i] = lefts[1, i] * matrices[1, c, i]
-    for gate in range(2, matrices.shape[0]):
-        g = uint64(gate)
-        for i in range(zero, H):
-            block[to, H + i] += lefts[g, i] * matrices[g, c, i]
-    for i in range(zero, H):
-        block[to, i] = lefts[zero, i] * matrices[zero, c, i] + output[i] * block[to, H + i]
-
-
-@njit(error_model="numpy", nogil=True, cache=CACHE)
-def run_sum(matrices, lefts, rights, diagonals, buffers, keys, rows, pivots, layout, work):  # type: ignore[no-untyped-def]
-    """Multiply by sums of gates, step after step, and factor after each.
-
-    ``lefts`` and ``rights`` (step, gate, n), ``diagonals`` (step, n), or (step, 0). The frame starts in ``buffers[0]``
-    and moves from one to the other at every step; they are one and the same if `in_place`. ``pivots`` (step, k) is
-    written.
-    """
-    for step in range(len(pivots)):
-        source, target = step % 2, 1 - step % 2
-        multiply_sum(matrices, lefts[step], rights[step], diagonals[step], buffers[source], rows, buffers[target],
-                     layout)  # fmt: skip
-        factor(buffers[target], keys[target], rows, pivots[step], work)
-
-
-@njit(error_model="numpy", nogil=True, cache=CACHE)
-def run_memory(matrices, lefts, outputs, forgets, buffers, keys, rows, pivots, layout, work):  # type: ignore[no-untyped-def]
-    """Do what `run_sum` does for a cell with a memory; ``outputs`` and ``forgets`` (step, H)."""
-    for step in range(len(pivots)):
-        source, target = step % 2, 1 - step % 2
-        multiply_memory(matrices, lefts[step], outputs[step], forgets[step], buffers[source], rows, buffers[target],
-                        layout)  # fmt: skip
-        factor(buffers[target], keys[target], rows, pivots[step], work)
-
-
-@njit(error_model="numpy", nogil=True, cache=CACHE)
-def unpack(packed, rows, F):  # type: ignore[no-untyped-def]
-    """Write ``P L`` into ``F``, all by columns."""
-    for c in range(packed.shape[0]):
-        for p in range(c):
-            F[c, rows[p]] = 0
-        F[c, rows[c]] = 1
-        for p in range(c + 1, len(rows)):
-            F[c, rows[p]] = packed[c, p]

@@ -33,12 +33,12 @@ def _everywhere(builder: Any, value: Any, vector: Any) -> Any:
     return builder.shuffle_vector(builder.insert_element(nothing, value, first), nothing, zeros)
 
 
-def _prefetch(builder: Any, address: Any) -> None:
-    """Have a line of the cache fetched that will be read and written."""
+def _prefetch(builder: Any, address: Any, *, written: bool) -> None:
+    """Have a line of the cache fetched that will be read, or read and written."""
     byte, word = ir.IntType(8).as_pointer(), ir.IntType(32)
     kind = ir.FunctionType(ir.VoidType(), [byte, word, word, word])
     function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0i8")
-    builder.call(function, [builder.inttoptr(address, byte), word(1), word(2), word(1)])
+    builder.call(function, [builder.inttoptr(address, byte), word(int(written)), word(2), word(1)])
 
 
 @intrinsic
@@ -86,6 +86,53 @@ def times_triangle(typing_context, at, lower, apart, count, width, prototype):  
 
 
 @intrinsic
+def exchange_numbers(typing_context, first, second, prototype):  # type: ignore[no-untyped-def]
+    """Exchange the numbers at two addresses. ``prototype`` is a number of the dtype."""
+
+    def generate(context, builder, signature, values):  # type: ignore[no-untyped-def]
+        kind = context.get_value_type(prototype)
+        size = context.get_abi_sizeof(kind)
+        numbers = [_load(builder, address, kind, size) for address in values[:2]]
+        for number, address in zip(numbers, values[1::-1], strict=True):
+            builder.store(number, builder.inttoptr(address, kind.as_pointer()), align=size)
+        return context.get_dummy_value()
+
+    return types.none(first, second, prototype), generate
+
+
+@intrinsic
+def combine_lines(typing_context, lines, apart, lefts, width, rights, places, count, target, ahead, prototype):  # type: ignore[no-untyped-def]
+    """Write the sum over g < ``count`` of ``right_g left_g line_g`` into the line of the cache at ``target``.
+
+    ``lines`` is the address of the first line, ``lefts`` that of its factors, number by number, and ``rights`` that of
+    a factor of the whole line; those of the next g follow ``apart``, ``width`` and ``places`` bytes after. The lines
+    that stand at ``ahead`` and ``apart`` bytes after are fetched. ``prototype`` is a number of the dtype.
+    """
+
+    def generate(context, builder, signature, values):  # type: ignore[no-untyped-def]
+        lines_at, between, lefts_at, left_size, rights_at, right_size, n, target_at, ahead_at, _ = values
+        kind = context.get_value_type(prototype)
+        size = context.get_abi_sizeof(kind)
+        vector = ir.VectorType(kind, 64 // size)
+
+        def product(g: Any) -> Any:
+            line_at = builder.add(lines_at, builder.mul(g, between))
+            _prefetch(builder, builder.add(ahead_at, builder.mul(g, between)), written=False)
+            left = _load(builder, builder.add(lefts_at, builder.mul(g, left_size)), vector, size)
+            right = _load(builder, builder.add(rights_at, builder.mul(g, right_size)), kind, size)
+            factor = builder.fmul(left, _everywhere(builder, right, vector), flags=_EXACT)
+            return builder.fmul(_load(builder, line_at, vector, size), factor, flags=_EXACT)
+
+        total = cgutils.alloca_once_value(builder, product(_WORD(0)))
+        with cgutils.for_range(builder, n, start=_WORD(1)) as loop:
+            builder.store(builder.fadd(builder.load(total), product(loop.index), flags=_EXACT), total)
+        builder.store(builder.load(total), builder.inttoptr(target_at, vector.as_pointer()), align=size)
+        return context.get_dummy_value()
+
+    return types.none(lines, apart, lefts, width, rights, places, count, target, ahead, prototype), generate
+
+
+@intrinsic
 def copy_line(typing_context, source, target, prototype):  # type: ignore[no-untyped-def]
     """Copy `lanes` numbers from one address to another. ``prototype`` is a number of the dtype."""
 
@@ -100,24 +147,28 @@ def copy_line(typing_context, source, target, prototype):  # type: ignore[no-unt
     return types.none(source, target, prototype), generate
 
 
-def _tile(context, builder, prototype, values, w, *, subtract):  # type: ignore[no-untyped-def]
-    """Return the columns of a product, or of the target less the product, their places, and the vectors' type."""
+def _add_summand(builder, totals, vector, rows_at, columns_at, k, *, subtract):  # type: ignore[no-untyped-def]
+    """Add what the ``k``-th numbers of some rows and columns give to the totals of all columns, or subtract it."""
+    kind, size, w = vector.element, 64 // vector.count, len(totals)
+    row = _load(builder, builder.add(rows_at, builder.mul(k, _WORD(64))), vector, size)
+    factors_at = builder.add(columns_at, builder.mul(k, _WORD(w * size)))
+    for c, total in enumerate(totals):
+        factor = _load(builder, builder.add(factors_at, _WORD(c * size)), kind, size)
+        product = builder.fmul(row, _everywhere(builder, factor, vector), flags=_EXACT)
+        combined = (builder.fsub if subtract else builder.fadd)(builder.load(total), product, flags=_EXACT)
+        builder.store(combined, total)
+
+
+def _remainder(context, builder, prototype, values, w):  # type: ignore[no-untyped-def]
+    """Return what is left of the columns of a target after a product, their places, and the vectors' type."""
     rows_at, columns_at, n, target_at, between, _, _ = values
     kind = context.get_value_type(prototype)
     size = context.get_abi_sizeof(kind)
     vector = ir.VectorType(kind, 64 // size)
     places = [builder.add(target_at, builder.mul(between, _WORD(c))) for c in range(w)]
-    zero = ir.Constant(vector, None)
-    starts = [_load(builder, place, vector, size) if subtract else zero for place in places]
-    totals = [cgutils.alloca_once_value(builder, start) for start in starts]
+    totals = [cgutils.alloca_once_value(builder, _load(builder, place, vector, size)) for place in places]
     with cgutils.for_range(builder, n) as loop:
-        row = _load(builder, builder.add(rows_at, builder.mul(loop.index, _WORD(64))), vector, size)
-        factors_at = builder.add(columns_at, builder.mul(loop.index, _WORD(w * size)))
-        for c, total in enumerate(totals):
-            factor = _load(builder, builder.add(factors_at, _WORD(c * size)), kind, size)
-            product = builder.fmul(row, _everywhere(builder, factor, vector), flags=_EXACT)
-            combined = (builder.fsub if subtract else builder.fadd)(builder.load(total), product, flags=_EXACT)
-            builder.store(combined, total)
+        _add_summand(builder, totals, vector, rows_at, columns_at, loop.index, subtract=True)
     return [builder.load(total) for total in totals], places, vector
 
 
@@ -129,20 +180,37 @@ def _store_columns(context, builder, totals, places, vector):  # type: ignore[no
 
 
 @intrinsic
-def product_tile(typing_context, rows, columns, count, target, apart, width, prototype):  # type: ignore[no-untyped-def]
+def product_tile(typing_context, rows, columns, count, target, apart, width, ahead, prototype):  # type: ignore[no-untyped-def]
     """Write `lanes` rows times ``width`` (a literal) columns, summed over ``count`` numbers, into ``target``.
 
     ``rows`` and ``columns`` are the addresses of the factors, those of one summand side by side: `lanes` of the one,
-    ``width`` of the other. Columns of the target are ``apart`` bytes apart. ``prototype`` is a number of the dtype.
+    ``width`` of the other. Columns of the target are ``apart`` bytes apart. Meanwhile an eighth as many lines of the
+    cache are fetched from the address ``ahead`` on. ``prototype`` is a number of the dtype.
     """
     if not isinstance(width, types.IntegerLiteral):
         return None
+    w = width.literal_value
 
     def generate(context, builder, signature, values):  # type: ignore[no-untyped-def]
-        tile = _tile(context, builder, prototype, values, width.literal_value, subtract=False)
-        return _store_columns(context, builder, *tile)
+        rows_at, columns_at, n, target_at, between, _, ahead_at, _ = values
+        kind = context.get_value_type(prototype)
+        vector = ir.VectorType(kind, 64 // context.get_abi_sizeof(kind))
+        totals = [cgutils.alloca_once_value(builder, ir.Constant(vector, None)) for _ in range(w)]
 
-    return types.none(rows, columns, count, target, apart, width, prototype), generate
+        def add(k: Any) -> None:
+            _add_summand(builder, totals, vector, rows_at, columns_at, k, subtract=False)
+
+        with cgutils.for_range(builder, builder.udiv(n, _WORD(8))) as loop:
+            _prefetch(builder, builder.add(ahead_at, builder.mul(loop.index, _WORD(64))), written=False)
+            for k in range(8):
+                add(builder.add(builder.mul(loop.index, _WORD(8)), _WORD(k)))
+        rest = builder.urem(n, _WORD(8))
+        with cgutils.for_range(builder, n, start=builder.sub(n, rest)) as loop:
+            add(loop.index)
+        places = [builder.add(target_at, builder.mul(between, _WORD(c))) for c in range(w)]
+        return _store_columns(context, builder, [builder.load(total) for total in totals], places, vector)
+
+    return types.none(rows, columns, count, target, apart, width, ahead, prototype), generate
 
 
 @intrinsic
@@ -155,9 +223,9 @@ def subtract_tile(typing_context, rows, columns, count, target, apart, width, ah
         *given, distance, number = values
         for c in range(width.literal_value):
             offset = builder.add(distance, builder.mul(given[4], _WORD(c)))
-            _prefetch(builder, builder.add(given[3], offset))
-        tile = _tile(context, builder, prototype, [*given, number], width.literal_value, subtract=True)
-        return _store_columns(context, builder, *tile)
+            _prefetch(builder, builder.add(given[3], offset), written=True)
+        left = _remainder(context, builder, prototype, [*given, number], width.literal_value)
+        return _store_columns(context, builder, *left)
 
     return types.none(rows, columns, count, target, apart, width, ahead, prototype), generate
 
@@ -173,7 +241,7 @@ def solve_tile(typing_context, rows, columns, count, target, apart, width, proto
     w = width.literal_value
 
     def generate(context, builder, signature, values):  # type: ignore[no-untyped-def]
-        totals, places, vector = _tile(context, builder, prototype, values, w, subtract=True)
+        totals, places, vector = _remainder(context, builder, prototype, values, w)
         kind, size = vector.element, context.get_abi_sizeof(vector.element)
         rows_at = builder.add(values[0], builder.mul(values[2], _WORD(64)))
         columns_at = builder.add(values[1], builder.mul(values[2], _WORD(w * size)))

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from dynet.kernels.memory_order import line_zeros
 from dynet.lyapunov.problem import Problem
 from dynet.lyapunov.workers import Workers
 from dynet.systems.compiled import TUPLES_UP_TO, for_loops
@@ -43,7 +44,7 @@ class Lanes:
         firsts: np.ndarray,
     ) -> None:
         assert problem.parts is not None
-        from dynet.kernels.lanes import LANE_BLOCKS, LANES, lane_memory, rows_of
+        from dynet.kernels.lanes import LANE_BLOCKS, LANES, rows_of
 
         self._dispatcher = LANE_BLOCKS[problem.parts.kind]
         self._problem, self._parts = problem, for_loops(problem.parts)
@@ -54,7 +55,7 @@ class Lanes:
         self._rows = rows_of(n, k)
         own = None if problem.sets is None else problem.sets.as_rows()
         self._own = None if own is None else own.shape[1]
-        self._memory = lane_memory(pieces, self._rows.params + (self._own or 0))
+        self._memory = line_zeros((pieces, self._rows.params + (self._own or 0), LANES), np.dtype(np.float64))
         self._shape = (pieces, LANES)
         self._put(0, starts[filled])
         self._put(self._rows.frame, frames[filled].reshape(-1, n * k))

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dynet.kernels.lu import workspace
-from dynet.kernels.structured import apart, factor, keys_of
+from dynet.kernels.packed import apart, factor, keys_of
 
 
 def by_columns(A):

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from dynet.kernels.frames import make_frame
-from dynet.kernels.structure import Layout, MemoryParts, SumParts
-from dynet.kernels.structured import apart, multiply_sum, sum_layout
+from dynet.kernels.packed import packed_zeros
+from dynet.kernels.structure import Layout
+from dynet.kernels.structured import memory_for, multiply
 from dynet.systems.layer_operators import GatedCell
 from dynet.systems.operators import Affine, ScaledSum, Term, assemble
 
@@ -60,8 +61,8 @@ def test_structured_steps_grow_like_dense_householder_steps(kind, n, batch):
     found = growth(make_frame("lu", V.copy()), jacobians)
     expected = growth(make_frame("qr", V.copy()), [assemble(J) for J in jacobians])
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-9)
-    layout = Layout(batch, n, np.dtype(np.float64))
-    assert isinstance(layout.parts_of(jacobians[0]), MemoryParts if kind == "memory" else SumParts)
+    parts = Layout(batch, n, np.dtype(np.float64)).parts_of(jacobians[0])
+    assert (parts.forget.size > 0) == (kind == "memory")
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -177,12 +178,26 @@ def test_unknown_jacobians_are_left_alone():
 @pytest.mark.parametrize("n", [1, 2, 5, 6, 7, 8, 12, 16, 17, 31, 64, 100, 192, 193, 391])
 def test_products_with_a_triangle_at_all_sizes(n, dtype):
     random = np.random.default_rng(n)
-    W = random.standard_normal((n, n)).astype(dtype)
-    packed, target = np.zeros((2, n, apart(n, np.dtype(dtype))), dtype)
+    J = make_sum(random, n, 2, diagonal=True, rights=True, dtype=dtype)
+    packed = packed_zeros(n, n, np.dtype(dtype))
     packed[:, :n] = random.standard_normal((n, n))  # the upper triangle is another matrix's
-    L = np.tril(packed[:, :n].T, -1) + np.eye(n)
-    rows, ones = random.permutation(n), np.ones((1, n), dtype)
-    multiply_sum(W.T.copy()[None], ones, ones, np.empty(0, dtype), packed, rows, target, sum_layout(n, np.dtype(dtype)))
-    expected = W[:, rows].astype(float) @ L
+    L, rows = np.tril(packed[:, :n].T, -1) + np.eye(n), random.permutation(n)
+    parts = Layout((), n, np.dtype(dtype)).parts_of(J)
+    multiply(parts, 0, 0, packed, rows, packed, memory_for(n, n, np.dtype(dtype)))
+    expected = assemble(J).astype(float)[:, rows] @ L
+    np.testing.assert_allclose(packed[:, :n].T, expected, rtol=0, atol=20 * n * np.finfo(dtype).eps)
+    np.testing.assert_array_equal(packed[:, n:], 0)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("H", [1, 2, 3, 4, 5, 7, 8, 9, 12, 33, 50])
+def test_products_of_cells_with_a_memory_at_all_sizes(H, dtype):
+    random, n = np.random.default_rng(H), 2 * H
+    J = make_memory(random, n, dtype)
+    packed, target = (packed_zeros(n, n, np.dtype(dtype)) for _ in range(2))
+    packed[:, :n] = random.standard_normal((n, n))
+    L, rows = np.tril(packed[:, :n].T, -1) + np.eye(n), random.permutation(n)
+    multiply(Layout((), n, np.dtype(dtype)).parts_of(J), 0, 0, packed, rows, target, memory_for(n, H, np.dtype(dtype)))
+    expected = assemble(J).astype(float)[:, rows] @ L
     np.testing.assert_allclose(target[:, :n].T, expected, rtol=0, atol=20 * n * np.finfo(dtype).eps)
     np.testing.assert_array_equal(target[:, n:], 0)
