@@ -16,8 +16,8 @@ from dynet.kernels.caching import CACHE
 from dynet.kernels.memory_order import line_zeros
 from dynet.kernels.vectors import copy_line, exchange_numbers, lanes, solve_tile, subtract_tile
 
-#: Columns of the blocks by which everything to the right is updated; half of that if there are fewer than these.
-_WIDE, _WIDE_FROM = 64, 400
+#: Columns of the blocks by which everything to the right is updated: whole lines and sixes; half of them at first.
+_WIDE, _WIDE_FROM = 48, 400
 _FREE = {"nnan", "nsz", "contract", "reassoc"}  # rounding may differ; infinities stay what they are
 
 
@@ -25,15 +25,16 @@ class Workspace(NamedTuple):
     """Memory that factorisations work with."""
 
     swaps: np.ndarray  # (k,) the row that each row was exchanged with
+    order: np.ndarray  # (block, n) where the rows stand in the columns of a block, once all are exchanged
     panel: np.ndarray  # (sliver, column, row): as many rows as fill a line of the cache, and then the next ones
-    stripe: np.ndarray
 
 
 def workspace(n: int, k: int, dtype: np.dtype[Any]) -> Workspace:
     """Return what matrices of ``n`` rows and ``k`` columns need."""
-    line, outer = lanes(dtype.itemsize), _WIDE if k >= _WIDE_FROM else _WIDE // 2
-    panel, stripe = line_zeros((-(-n // line), outer, line), dtype), line_zeros((outer, 6), dtype)
-    return Workspace(np.zeros(k, np.int64), panel, stripe)
+    line = lanes(dtype.itemsize)
+    outer = _WIDE if k >= _WIDE_FROM or _WIDE // 2 % line else _WIDE // 2
+    order = np.tile(np.arange(n), (-(-k // outer), 1))
+    return Workspace(np.zeros(k, np.int64), order, line_zeros((-(-n // line), outer, line), dtype))
 
 
 @njit(error_model="numpy", nogil=True, cache=CACHE)
@@ -41,7 +42,8 @@ def lu(A, n, keys, work):  # type: ignore[no-untyped-def]
     """Factor the first ``n`` rows of ``A[column, row]``, k <= n columns, into L (unit diagonal, below) and U, in place.
 
     Columns are whole lines of the cache. ``keys`` is the memory of ``A`` seen as integers of its width; ``work.swaps``
-    is written.
+    is written. What is exchanged after a block of columns was done is not exchanged in it: `settle` does that, or who
+    reads A follows ``work.order``.
     """
     k, swaps = A.shape[0], work.swaps
     outer, inner = work.panel.shape[1:]
@@ -60,8 +62,28 @@ def lu(A, n, keys, work):  # type: ignore[no-untyped-def]
             until = min(right + width, end)
         if right < until:
             _update(A, n, work, right - width, right, until)
-    for right in range(outer, k, outer):
-        _exchange(A, swaps, right, k, right - outer, right)
+    for block in range(len(work.order)):
+        permutation(swaps, min((block + 1) * outer, k), work.order[block])
+
+
+@njit(error_model="numpy", nogil=True, cache=CACHE)
+def settle(A, work):  # type: ignore[no-untyped-def]
+    """Exchange the rows that `lu` left as they stood."""
+    k, outer = A.shape[0], work.panel.shape[1]
+    for block in range(len(work.order)):
+        right = min((block + 1) * outer, k)
+        _exchange(A, work.swaps, right, k, block * outer, right)
+        permutation(work.swaps, k, work.order[block])
+
+
+@njit(error_model="numpy", nogil=True, cache=CACHE)
+def permutation(swaps, first, order):  # type: ignore[no-untyped-def]
+    """Write where the rows stood before those from ``first`` on were exchanged with their partners."""
+    for row in range(len(order)):
+        order[row] = row
+    for row in range(first, len(swaps)):
+        other = swaps[row]
+        order[row], order[other] = order[other], order[row]
 
 
 @njit(error_model="numpy", nogil=True, cache=CACHE)
@@ -95,28 +117,58 @@ def _lay_out_panel(A, n, first, right, panel):  # type: ignore[no-untyped-def]
             panel[row // line, column, row % line] = 0
 
 
-def _update_of(width: int) -> Any:
+def _exchange_of(width: int) -> Any:
+    @njit(error_model="numpy", nogil=True, cache=CACHE)
+    def exchange(A, swaps, first, last, column):  # type: ignore[no-untyped-def]
+        item, one = A.itemsize, A.dtype.type(1)
+        between = A.shape[1] * item
+        start = A.ctypes.data + column * between
+        for row in range(first, last):
+            here, there = start + row * item, start + swaps[row] * item
+            for j in range(width):
+                exchange_numbers(here + j * between, there + j * between, one)  # type: ignore[call-arg]
+
+    return exchange
+
+
+_exchange_six, _exchange_two, _exchange_one = (_exchange_of(width) for width in (6, 2, 1))
+
+
+@njit(error_model="numpy", nogil=True, cache=CACHE)
+def _exchange(A, swaps, first, last, left, right):  # type: ignore[no-untyped-def]
+    """Exchange rows ``first`` to ``last`` with their partners in the columns from ``left`` to ``right``."""
+    column = left
+    while column + 6 <= right:
+        _exchange_six(A, swaps, first, last, column)
+        column += 6
+    while column + 2 <= right:
+        _exchange_two(A, swaps, first, last, column)
+        column += 2
+    if column < right:
+        _exchange_one(A, swaps, first, last, column)
+
+
+def _update_of(width: int, exchange: Any) -> Any:
     @njit(error_model="numpy", nogil=True, cache=CACHE)
     def update(A, n, work, first, right, column):  # type: ignore[no-untyped-def]
         """Exchange rows, solve by the triangle and subtract the product below, in ``width`` columns."""
         item, one, line = A.itemsize, A.dtype.type(1), work.panel.shape[2]
         w, between, sliver = right - first, A.shape[1] * item, work.panel.shape[1] * 64
-        start, solved = A.ctypes.data + column * between, work.stripe.ctypes.data
-        for row in range(first, right):
-            here, there = start + row * item, start + work.swaps[row] * item
-            for j in range(width):
-                exchange_numbers(here + j * between, there + j * between, one)  # type: ignore[call-arg]
+        exchange(A, work.swaps, first, right, column)
+        solved = A.ctypes.data + column * between + first * item
         for s in range(-(-(n - first) // line)):
-            rows, at = work.panel.ctypes.data + s * sliver, start + first * item + s * 64
+            rows, at = work.panel.ctypes.data + s * sliver, solved + s * 64
             if s * line < w:
-                solve_tile(rows, solved, s * line, at, between, width, one)  # type: ignore[call-arg]
+                solve_tile(rows, solved, s * line, at, between, width, width * between, one)  # type: ignore[call-arg]
             else:
                 subtract_tile(rows, solved, w, at, between, width, width * between, one)  # type: ignore[call-arg]
 
     return update
 
 
-_update_six, _update_two, _update_one = (_update_of(width) for width in (6, 2, 1))
+_update_six, _update_two, _update_one = (
+    _update_of(width, exchange) for width, exchange in ((6, _exchange_six), (2, _exchange_two), (1, _exchange_one))
+)
 
 
 @njit(error_model="numpy", nogil=True, fastmath=_FREE, cache=CACHE)
@@ -153,13 +205,3 @@ def _factor_block(A, n, keys, swaps, left, right):  # type: ignore[no-untyped-de
             f = A[c, j]
             for i in range(j + uint64(1), n):
                 A[c, i] -= f * A[j, i]
-
-
-@njit(error_model="numpy", nogil=True, cache=CACHE)
-def _exchange(A, swaps, first, last, left, right):  # type: ignore[no-untyped-def]
-    """Exchange rows ``first`` to ``last`` with their partners in the columns from ``left`` to ``right``."""
-    item, one = A.itemsize, A.dtype.type(1)
-    for column in range(left, right):
-        start = A.ctypes.data + column * A.shape[1] * item
-        for row in range(first, last):
-            exchange_numbers(start + row * item, start + swaps[row] * item, one)  # type: ignore[call-arg]

@@ -16,7 +16,7 @@ from scipy.linalg import get_lapack_funcs
 from scipy.linalg.blas import get_blas_funcs
 
 from dynet.kernels.frame import EliminatedFrame
-from dynet.kernels.lu import workspace
+from dynet.kernels.lu import settle, workspace
 from dynet.kernels.namespace import as_array, to_numpy
 from dynet.kernels.packed import factor, keys_of, packed_zeros, unpack
 from dynet.kernels.structure import Layout
@@ -184,6 +184,7 @@ class _Member:
         assert self._explicit is not None
         self._in_use[...], self._explicit = self._explicit, None
         factor(self._packed, keys_of(self._packed), self._rows, pivots[s], self._work)
+        settle(self._packed, self._work)
 
     def run(self, s: int, parts: Parts, pivots: np.ndarray) -> None:
         """Multiply a factored frame by the Jacobians of sequence ``s``, step after step, and factor after each."""

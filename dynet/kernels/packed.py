@@ -11,7 +11,7 @@ import numpy as np
 from numba import njit, uint64
 
 from dynet.kernels.caching import CACHE
-from dynet.kernels.lu import lu
+from dynet.kernels.lu import lu, permutation
 from dynet.kernels.memory_order import line_zeros
 from dynet.kernels.rounding import doubtful, is_rounding
 from dynet.kernels.vectors import lanes
@@ -39,18 +39,14 @@ def keys_of(A: np.ndarray) -> np.ndarray:
 
 @njit(error_model="numpy", nogil=True, cache=CACHE)
 def factor(A, keys, rows, pivots, work):  # type: ignore[no-untyped-def]
-    """Factor ``A`` in place and set ``rows``: row p of the result was row ``rows[p]``.
+    """Factor ``A`` in place as `lu` does and set ``rows``: row p of the result was row ``rows[p]``.
 
     Writes the pivots, those that are rounding as zero.
     """
-    n = len(rows)
-    lu(A, n, keys, work)
-    for i in range(n):
-        rows[i] = i
-    for i in range(A.shape[0]):
-        j = work.swaps[i]
-        rows[i], rows[j] = rows[j], rows[i]
-        pivots[i] = A[i, i]
+    lu(A, len(rows), keys, work)
+    permutation(work.swaps, 0, rows)
+    for j in range(A.shape[0]):
+        pivots[j] = A[j, j]
     largest, epsilon = _largest(A, keys), np.finfo(A.dtype).eps
     for j in range(A.shape[0]):
         if abs(pivots[j]) <= doubtful(epsilon) * largest and is_rounding(A.T, j, largest, epsilon):

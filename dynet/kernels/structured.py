@@ -17,9 +17,10 @@ import numpy as np
 from numba import njit, uint64
 
 from dynet.kernels.caching import CACHE
+from dynet.kernels.lu import settle
 from dynet.kernels.memory_order import line_zeros
 from dynet.kernels.packed import factor
-from dynet.kernels.vectors import combine_lines, lanes, product_tile
+from dynet.kernels.vectors import combine_lines, fetch_line, lanes, product_tile
 
 #: Slivers that are laid out at once. Each product with six columns fetches an eighth of a line a number, and so six of
 #: them the next six columns.
@@ -68,28 +69,30 @@ def run(parts, s, buffers, keys, rows, pivots, memory, work):  # type: ignore[no
     The frame starts in ``buffers[0]`` and moves from one to the other at every step; without memories they may be one
     and the same. ``pivots`` (step, k) is written.
     """
-    for step in range(len(pivots)):
+    n_steps = len(pivots)
+    for step in range(n_steps):
         source, target = step % 2, 1 - step % 2
-        multiply(parts, s, step, buffers[source], rows, buffers[target], memory)
+        multiply(parts, s, step, buffers[source], rows, buffers[target], memory, work)
         factor(buffers[target], keys[target], rows, pivots[step], work)
+    settle(buffers[n_steps % 2], work)
 
 
 @njit(error_model="numpy", nogil=True, cache=CACHE)
-def multiply(parts, s, step, packed, rows, target, memory):  # type: ignore[no-untyped-def]
+def multiply(parts, s, step, packed, rows, target, memory, work):  # type: ignore[no-untyped-def]
     """Write the product of a Jacobian and the frame ``P L`` in ``packed`` into ``target``, rows in their own order.
 
-    Where there are no memories, ``target`` may be ``packed``.
+    Rows of ``packed`` stand where ``work.order`` says. Where there are no memories, ``target`` may be ``packed``.
     """
     m = parts.matrices.shape[2]
     units, places, starts = _active(rows, m)
-    _lay_out_triangle(packed, m, places, starts, memory.triangle)
+    _lay_out_triangle(packed, work, places, starts, memory.triangle)
     for top in range(0, parts.matrices.shape[1], _SLIVERS):
         count = min(_SLIVERS, parts.matrices.shape[1] - top)
         for i in range(count):
             _lay_out_sliver(parts, s, step, units, top + i, memory.slivers[i])
         _times_triangle(memory, count, m, starts, target, top)
     if parts.forget.shape[2]:
-        _add_memories(parts.forget[s, step], parts.output[s, step], packed, rows, target)
+        _add_memories(parts.forget[s, step], parts.output[s, step], packed, work, rows, target)
 
 
 @njit(error_model="numpy", nogil=True, cache=CACHE)
@@ -106,17 +109,26 @@ def _active(rows, m):  # type: ignore[no-untyped-def]
 
 
 @njit(error_model="numpy", nogil=True, cache=CACHE)
-def _lay_out_triangle(packed, m, places, starts, triangle):  # type: ignore[no-untyped-def]
+def _lay_out_triangle(packed, work, places, starts, triangle):  # type: ignore[no-untyped-def]
     """Copy the rows of L at ``places``: six columns side by side from the start of the first on, the last ones alone."""
-    n, to = len(packed), uint64(0)
-    one, zero = packed.dtype.type(1), packed.dtype.type(0)
+    n, m, to = len(packed), uint64(len(places)), uint64(0)
+    one, zero, between = packed.dtype.type(1), packed.dtype.type(0), packed.shape[1] * packed.itemsize
     for left in range(0, n, 6):
+        order = work.order[left // work.panel.shape[1]]
         width = 6 if left + 6 <= n else 1
         for first in range(left, min(left + 6, n), width):
-            for q in range(uint64(starts[left]), uint64(m)):
-                k = uint64(places[q])
-                for c in range(uint64(first), uint64(first + width)):
-                    triangle[to] = packed[c, k] if k > c else (one if k == c else zero)
+            columns = range(uint64(first), uint64(first + width))
+            line, ahead = 0, packed.ctypes.data + (left + 6) * between + (left & ~7) * packed.itemsize
+            for q in range(uint64(starts[left]), m):
+                p = uint64(places[q])
+                k = uint64(order[p])
+                # rows are read in any order: the next columns are fetched line by line, which are fewer than rows
+                fetch_line(ahead + line * between)  # type: ignore[call-arg]
+                line += 1
+                if line == 6:
+                    line, ahead = 0, ahead + 64
+                for c in columns:
+                    triangle[to] = packed[c, k] if p > c else (one if p == c else zero)
                     to += uint64(1)
 
 
@@ -163,13 +175,14 @@ def _times_triangle(memory, count, m, starts, target, top):  # type: ignore[no-u
 
 
 @njit(error_model="numpy", nogil=True, cache=CACHE)
-def _add_memories(forget, output, packed, rows, target):  # type: ignore[no-untyped-def]
+def _add_memories(forget, output, packed, work, rows, target):  # type: ignore[no-untyped-def]
     """Add what memories do: that of unit i, which is unit H + i of the frame, to itself and to i."""
     n, H, one = len(packed), len(forget), packed.dtype.type(1)
     for c in range(n):
+        order = work.order[c // work.panel.shape[1]]
         for p in range(c, n):
             i = rows[p] - H
             if i >= 0:
-                kept = forget[i] * (packed[c, p] if p > c else one)
+                kept = forget[i] * (packed[c, order[p]] if p > c else one)
                 target[c, H + i] += kept
                 target[c, i] += output[i] * kept

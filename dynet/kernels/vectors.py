@@ -18,7 +18,7 @@ _WORD = ir.IntType(64)
 
 @register_jitable
 def lanes(itemsize: int) -> int:
-    """Return how many numbers of that size fill a line of the cache, the rows of `times_triangle`."""
+    """Return how many numbers of that size fill a line of the cache, the rows of a tile."""
     return 64 // itemsize
 
 
@@ -39,50 +39,6 @@ def _prefetch(builder: Any, address: Any, *, written: bool) -> None:
     kind = ir.FunctionType(ir.VoidType(), [byte, word, word, word])
     function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0i8")
     builder.call(function, [builder.inttoptr(address, byte), word(int(written)), word(2), word(1)])
-
-
-@intrinsic
-def times_triangle(typing_context, at, lower, apart, count, width, prototype):  # type: ignore[no-untyped-def]
-    """Replace ``width`` (a literal) columns of some rows by their product with a unit lower triangle.
-
-    ``at`` is the address of `lanes` rows of the first of these columns; ``count`` columns stand from there on.
-    ``lower`` is the address of the diagonal of the triangle in its column of that number. Columns of both are
-    ``apart`` bytes apart. ``prototype`` is a number of the dtype.
-    """
-    if not isinstance(width, types.IntegerLiteral):
-        return None
-    w = width.literal_value
-
-    def generate(context, builder, signature, values):  # type: ignore[no-untyped-def]
-        rows_at, lower_at, between, n, _, _ = values
-        kind = context.get_value_type(prototype)
-        size = context.get_abi_sizeof(kind)
-        vector = ir.VectorType(kind, 64 // size)
-        starts = [builder.mul(between, _WORD(c)) for c in range(w)]
-        columns = [builder.add(lower_at, start) for start in starts]
-        places = [builder.add(rows_at, start) for start in starts]
-
-        def plus(total: Any, k: Any, c: int, row: Any) -> Any:
-            factor = _load(builder, builder.add(columns[c], builder.mul(k, _WORD(size))), kind, size)
-            product = builder.fmul(row, _everywhere(builder, factor, vector), flags=_EXACT)
-            return builder.fadd(total, product, flags=_EXACT)
-
-        first = [_load(builder, place, vector, size) for place in places]
-        totals = [cgutils.alloca_once(builder, vector) for _ in range(w)]
-        for c in range(w):
-            total = first[c]
-            for k in range(c + 1, w):
-                total = plus(total, _WORD(k), c, first[k])
-            builder.store(total, totals[c])
-        with cgutils.for_range(builder, n, start=_WORD(w)) as loop:
-            row = _load(builder, builder.add(rows_at, builder.mul(loop.index, between)), vector, size)
-            for c in range(w):
-                builder.store(plus(builder.load(totals[c]), loop.index, c, row), totals[c])
-        for place, total in zip(places, totals, strict=True):
-            builder.store(builder.load(total), builder.inttoptr(place, vector.as_pointer()), align=size)
-        return context.get_dummy_value()
-
-    return types.none(at, lower, apart, count, width, prototype), generate
 
 
 @intrinsic
@@ -133,6 +89,17 @@ def combine_lines(typing_context, lines, apart, lefts, width, rights, places, co
 
 
 @intrinsic
+def fetch_line(typing_context, address):  # type: ignore[no-untyped-def]
+    """Have the line of the cache at an address fetched, which need not be one."""
+
+    def generate(context, builder, signature, values):  # type: ignore[no-untyped-def]
+        _prefetch(builder, values[0], written=False)
+        return context.get_dummy_value()
+
+    return types.none(address), generate
+
+
+@intrinsic
 def copy_line(typing_context, source, target, prototype):  # type: ignore[no-untyped-def]
     """Copy `lanes` numbers from one address to another. ``prototype`` is a number of the dtype."""
 
@@ -147,13 +114,12 @@ def copy_line(typing_context, source, target, prototype):  # type: ignore[no-unt
     return types.none(source, target, prototype), generate
 
 
-def _add_summand(builder, totals, vector, rows_at, columns_at, k, *, subtract):  # type: ignore[no-untyped-def]
-    """Add what the ``k``-th numbers of some rows and columns give to the totals of all columns, or subtract it."""
-    kind, size, w = vector.element, 64 // vector.count, len(totals)
+def _add_summand(builder, totals, vector, rows_at, factors, k, *, subtract):  # type: ignore[no-untyped-def]
+    """Add the ``k``-th numbers of some rows times those at the addresses ``factors``, or subtract them."""
+    size = 64 // vector.count
     row = _load(builder, builder.add(rows_at, builder.mul(k, _WORD(64))), vector, size)
-    factors_at = builder.add(columns_at, builder.mul(k, _WORD(w * size)))
-    for c, total in enumerate(totals):
-        factor = _load(builder, builder.add(factors_at, _WORD(c * size)), kind, size)
+    for total, factor_at in zip(totals, factors, strict=True):
+        factor = _load(builder, factor_at, vector.element, size)
         product = builder.fmul(row, _everywhere(builder, factor, vector), flags=_EXACT)
         combined = (builder.fsub if subtract else builder.fadd)(builder.load(total), product, flags=_EXACT)
         builder.store(combined, total)
@@ -161,14 +127,20 @@ def _add_summand(builder, totals, vector, rows_at, columns_at, k, *, subtract): 
 
 def _remainder(context, builder, prototype, values, w):  # type: ignore[no-untyped-def]
     """Return what is left of the columns of a target after a product, their places, and the vectors' type."""
-    rows_at, columns_at, n, target_at, between, _, _ = values
+    rows_at, columns_at, n, target_at, between, _, distance, _ = values
     kind = context.get_value_type(prototype)
     size = context.get_abi_sizeof(kind)
     vector = ir.VectorType(kind, 64 // size)
-    places = [builder.add(target_at, builder.mul(between, _WORD(c))) for c in range(w)]
+    places, columns = (
+        [builder.add(start, builder.mul(between, _WORD(c))) for c in range(w)] for start in (target_at, columns_at)
+    )
+    for place in places:
+        _prefetch(builder, builder.add(place, distance), written=True)
     totals = [cgutils.alloca_once_value(builder, _load(builder, place, vector, size)) for place in places]
     with cgutils.for_range(builder, n) as loop:
-        _add_summand(builder, totals, vector, rows_at, columns_at, loop.index, subtract=True)
+        offset = builder.mul(loop.index, _WORD(size))
+        factors = [builder.add(column, offset) for column in columns]
+        _add_summand(builder, totals, vector, rows_at, factors, loop.index, subtract=True)
     return [builder.load(total) for total in totals], places, vector
 
 
@@ -194,11 +166,14 @@ def product_tile(typing_context, rows, columns, count, target, apart, width, ahe
     def generate(context, builder, signature, values):  # type: ignore[no-untyped-def]
         rows_at, columns_at, n, target_at, between, _, ahead_at, _ = values
         kind = context.get_value_type(prototype)
-        vector = ir.VectorType(kind, 64 // context.get_abi_sizeof(kind))
+        size = context.get_abi_sizeof(kind)
+        vector = ir.VectorType(kind, 64 // size)
         totals = [cgutils.alloca_once_value(builder, ir.Constant(vector, None)) for _ in range(w)]
 
         def add(k: Any) -> None:
-            _add_summand(builder, totals, vector, rows_at, columns_at, k, subtract=False)
+            first = builder.add(columns_at, builder.mul(k, _WORD(w * size)))
+            factors = [builder.add(first, _WORD(c * size)) for c in range(w)]
+            _add_summand(builder, totals, vector, rows_at, factors, k, subtract=False)
 
         with cgutils.for_range(builder, builder.udiv(n, _WORD(8))) as loop:
             _prefetch(builder, builder.add(ahead_at, builder.mul(loop.index, _WORD(64))), written=False)
@@ -215,26 +190,26 @@ def product_tile(typing_context, rows, columns, count, target, apart, width, ahe
 
 @intrinsic
 def subtract_tile(typing_context, rows, columns, count, target, apart, width, ahead, prototype):  # type: ignore[no-untyped-def]
-    """Subtract from ``target`` what `product_tile` would write there, and fetch what is ``ahead`` bytes further."""
+    """Subtract `lanes` rows times ``width`` (a literal) columns, summed over ``count`` numbers, from ``target``.
+
+    ``rows`` is the address of rows as `product_tile` takes them, ``columns`` that of the first column; columns, also
+    those of the target, are ``apart`` bytes apart. What is ``ahead`` bytes further than the target is fetched.
+    """
     if not isinstance(width, types.IntegerLiteral):
         return None
 
     def generate(context, builder, signature, values):  # type: ignore[no-untyped-def]
-        *given, distance, number = values
-        for c in range(width.literal_value):
-            offset = builder.add(distance, builder.mul(given[4], _WORD(c)))
-            _prefetch(builder, builder.add(given[3], offset), written=True)
-        left = _remainder(context, builder, prototype, [*given, number], width.literal_value)
+        left = _remainder(context, builder, prototype, values, width.literal_value)
         return _store_columns(context, builder, *left)
 
     return types.none(rows, columns, count, target, apart, width, ahead, prototype), generate
 
 
 @intrinsic
-def solve_tile(typing_context, rows, columns, count, target, apart, width, prototype):  # type: ignore[no-untyped-def]
+def solve_tile(typing_context, rows, columns, count, target, apart, width, ahead, prototype):  # type: ignore[no-untyped-def]
     """Subtract a product like `subtract_tile` and solve by the unit lower triangle whose columns follow in ``rows``.
 
-    On and above its diagonal stand zeros. What comes out is written behind ``columns``, too.
+    On and above its diagonal stand zeros.
     """
     if not isinstance(width, types.IntegerLiteral):
         return None
@@ -242,17 +217,15 @@ def solve_tile(typing_context, rows, columns, count, target, apart, width, proto
 
     def generate(context, builder, signature, values):  # type: ignore[no-untyped-def]
         totals, places, vector = _remainder(context, builder, prototype, values, w)
-        kind, size = vector.element, context.get_abi_sizeof(vector.element)
+        lane = ir.IntType(32)
         rows_at = builder.add(values[0], builder.mul(values[2], _WORD(64)))
-        columns_at = builder.add(values[1], builder.mul(values[2], _WORD(w * size)))
         for j in range(vector.count):
-            column = _load(builder, builder.add(rows_at, _WORD(64 * j)), vector, size)
+            column = _load(builder, builder.add(rows_at, _WORD(64 * j)), vector, 64 // vector.count)
+            chosen = ir.Constant(ir.VectorType(lane, vector.count), [lane(j)] * vector.count)
             for c in range(w):
-                solved = builder.extract_element(totals[c], ir.Constant(ir.IntType(32), j))
-                place = builder.add(columns_at, _WORD((j * w + c) * size))
-                builder.store(solved, builder.inttoptr(place, kind.as_pointer()), align=size)
-                product = builder.fmul(column, _everywhere(builder, solved, vector), flags=_EXACT)
+                solved = builder.shuffle_vector(totals[c], totals[c], chosen)
+                product = builder.fmul(column, solved, flags=_EXACT)
                 totals[c] = builder.fsub(totals[c], product, flags=_EXACT)
         return _store_columns(context, builder, totals, places, vector)
 
-    return types.none(rows, columns, count, target, apart, width, prototype), generate
+    return types.none(rows, columns, count, target, apart, width, ahead, prototype), generate

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dynet.kernels.lu import workspace
+from dynet.kernels.lu import settle, workspace
 from dynet.kernels.packed import apart, factor, keys_of
 
 
@@ -21,8 +21,12 @@ def factored(A):
     n, k = A.shape
     packed = by_columns(A)
     rows, pivots = np.zeros(n, np.int64), np.empty(k, A.dtype)
-    factor(packed, keys_of(packed), rows, pivots, workspace(n, k, A.dtype))
+    work = workspace(n, k, A.dtype)
+    factor(packed, keys_of(packed), rows, pivots, work)
+    told = np.take_along_axis(packed, np.repeat(work.order, work.panel.shape[1], axis=0)[:k], axis=1)
+    settle(packed, work)
     packed = packed[:, :n]
+    np.testing.assert_array_equal(packed, told)
     L, U = np.tril(packed.T, -1) + np.eye(n, k, dtype=A.dtype), np.triu(packed.T[:k])
     np.testing.assert_array_equal(pivots, np.diag(U))
     return L, U, rows

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from dynet.kernels.frames import make_frame
+from dynet.kernels.lu import workspace
 from dynet.kernels.packed import packed_zeros
 from dynet.kernels.structure import Layout
 from dynet.kernels.structured import memory_for, multiply
@@ -183,7 +184,8 @@ def test_products_with_a_triangle_at_all_sizes(n, dtype):
     packed[:, :n] = random.standard_normal((n, n))  # the upper triangle is another matrix's
     L, rows = np.tril(packed[:, :n].T, -1) + np.eye(n), random.permutation(n)
     parts = Layout((), n, np.dtype(dtype)).parts_of(J)
-    multiply(parts, 0, 0, packed, rows, packed, memory_for(n, n, np.dtype(dtype)))
+    kind = np.dtype(dtype)
+    multiply(parts, 0, 0, packed, rows, packed, memory_for(n, n, kind), workspace(n, n, kind))
     expected = assemble(J).astype(float)[:, rows] @ L
     np.testing.assert_allclose(packed[:, :n].T, expected, rtol=0, atol=20 * n * np.finfo(dtype).eps)
     np.testing.assert_array_equal(packed[:, n:], 0)
@@ -197,7 +199,9 @@ def test_products_of_cells_with_a_memory_at_all_sizes(H, dtype):
     packed, target = (packed_zeros(n, n, np.dtype(dtype)) for _ in range(2))
     packed[:, :n] = random.standard_normal((n, n))
     L, rows = np.tril(packed[:, :n].T, -1) + np.eye(n), random.permutation(n)
-    multiply(Layout((), n, np.dtype(dtype)).parts_of(J), 0, 0, packed, rows, target, memory_for(n, H, np.dtype(dtype)))
+    kind = np.dtype(dtype)
+    parts = Layout((), n, kind).parts_of(J)
+    multiply(parts, 0, 0, packed, rows, target, memory_for(n, H, kind), workspace(n, n, kind))
     expected = assemble(J).astype(float)[:, rows] @ L
     np.testing.assert_allclose(target[:, :n].T, expected, rtol=0, atol=20 * n * np.finfo(dtype).eps)
     np.testing.assert_array_equal(target[:, n:], 0)
