@@ -27,6 +27,7 @@ class Workspace(NamedTuple):
     swaps: np.ndarray  # (k,) the row that each row was exchanged with
     order: np.ndarray  # (block, n) where the rows stand in the columns of a block, once all are exchanged
     panel: np.ndarray  # (sliver, column, row): as many rows as fill a line of the cache, and then the next ones
+    largest: np.ndarray  # (row,) magnitudes in U above the blocks on its diagonal
 
 
 def workspace(n: int, k: int, dtype: np.dtype[Any]) -> Workspace:
@@ -34,7 +35,8 @@ def workspace(n: int, k: int, dtype: np.dtype[Any]) -> Workspace:
     line = lanes(dtype.itemsize)
     outer = _WIDE if k >= _WIDE_FROM or _WIDE // 2 % line else _WIDE // 2
     order = np.tile(np.arange(n), (-(-k // outer), 1))
-    return Workspace(np.zeros(k, np.int64), order, line_zeros((-(-n // line), outer, line), dtype))
+    panel = line_zeros((-(-n // line), outer, line), dtype)
+    return Workspace(np.zeros(k, np.int64), order, panel, line_zeros((line,), dtype))
 
 
 @njit(error_model="numpy", nogil=True, cache=CACHE)
@@ -47,6 +49,7 @@ def lu(A, n, keys, work):  # type: ignore[no-untyped-def]
     """
     k, swaps = A.shape[0], work.swaps
     outer, inner = work.panel.shape[1:]
+    work.largest[:] = 0
     for left in range(0, k, inner):
         right = min(left + inner, k)
         start = left // outer * outer
@@ -64,6 +67,16 @@ def lu(A, n, keys, work):  # type: ignore[no-untyped-def]
             _update(A, n, work, right - width, right, until)
     for block in range(len(work.order)):
         permutation(swaps, min((block + 1) * outer, k), work.order[block])
+
+
+@njit(error_model="numpy", nogil=True, cache=CACHE)
+def largest_of(A, work):  # type: ignore[no-untyped-def]
+    """Return the largest magnitude in U, which is not that of a factor with NaN in it."""
+    largest, inner = work.largest.max(), work.panel.shape[2]
+    for column in range(len(A)):
+        for row in range(column // inner * inner, column + 1):
+            largest = max(largest, abs(A[column, row]))
+    return largest
 
 
 @njit(error_model="numpy", nogil=True, cache=CACHE)
@@ -155,11 +168,11 @@ def _update_of(width: int, exchange: Any) -> Any:
         item, one, line = A.itemsize, A.dtype.type(1), work.panel.shape[2]
         w, between, sliver = right - first, A.shape[1] * item, work.panel.shape[1] * 64
         exchange(A, work.swaps, first, right, column)
-        solved = A.ctypes.data + column * between + first * item
+        solved, largest = A.ctypes.data + column * between + first * item, work.largest.ctypes.data
         for s in range(-(-(n - first) // line)):
             rows, at = work.panel.ctypes.data + s * sliver, solved + s * 64
             if s * line < w:
-                solve_tile(rows, solved, s * line, at, between, width, width * between, one)  # type: ignore[call-arg]
+                solve_tile(rows, solved, s * line, at, between, width, width * between, largest, one)  # type: ignore[call-arg]
             else:
                 subtract_tile(rows, solved, w, at, between, width, width * between, one)  # type: ignore[call-arg]
 

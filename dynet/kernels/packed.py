@@ -8,10 +8,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit, uint64
+from numba import njit
 
 from dynet.kernels.caching import CACHE
-from dynet.kernels.lu import lu, permutation
+from dynet.kernels.lu import largest_of, lu, permutation
 from dynet.kernels.memory_order import line_zeros
 from dynet.kernels.rounding import doubtful, is_rounding
 from dynet.kernels.vectors import lanes
@@ -47,25 +47,11 @@ def factor(A, keys, rows, pivots, work):  # type: ignore[no-untyped-def]
     permutation(work.swaps, 0, rows)
     for j in range(A.shape[0]):
         pivots[j] = A[j, j]
-    largest, epsilon = _largest(A, keys), np.finfo(A.dtype).eps
+    largest, epsilon = largest_of(A, work), np.finfo(A.dtype).eps
     for j in range(A.shape[0]):
         if abs(pivots[j]) <= doubtful(epsilon) * largest and is_rounding(A.T, j, largest, epsilon):
             pivots[j] = 0.0
             A[j, j] = 0.0  # columns after it do not count on it
-
-
-@njit(error_model="numpy", nogil=True, cache=CACHE)
-def _largest(A, keys):  # type: ignore[no-untyped-def]
-    """Return the largest magnitude in U; as integers, because maxima of floats are not made vectors of."""
-    magnitude = (1 << (8 * A.itemsize - 1)) - 1
-    top = np.zeros(1, keys.dtype)
-    best = 0
-    for column in range(A.shape[0]):
-        c = uint64(column)
-        for i in range(uint64(0), c + uint64(1)):
-            best = max(best, keys[c, i] & magnitude)
-    top[0] = best
-    return top.view(A.dtype)[0]
 
 
 @njit(error_model="numpy", nogil=True, cache=CACHE)

@@ -206,17 +206,19 @@ def subtract_tile(typing_context, rows, columns, count, target, apart, width, ah
 
 
 @intrinsic
-def solve_tile(typing_context, rows, columns, count, target, apart, width, ahead, prototype):  # type: ignore[no-untyped-def]
+def solve_tile(typing_context, rows, columns, count, target, apart, width, ahead, largest, prototype):  # type: ignore[no-untyped-def]
     """Subtract a product like `subtract_tile` and solve by the unit lower triangle whose columns follow in ``rows``.
 
-    On and above its diagonal stand zeros.
+    On and above its diagonal stand zeros. ``largest`` is the address of a line of the cache in which the largest
+    magnitudes of results are kept.
     """
     if not isinstance(width, types.IntegerLiteral):
         return None
     w = width.literal_value
 
     def generate(context, builder, signature, values):  # type: ignore[no-untyped-def]
-        totals, places, vector = _remainder(context, builder, prototype, values, w)
+        *given, largest_at, number = values
+        totals, places, vector = _remainder(context, builder, prototype, [*given, number], w)
         lane = ir.IntType(32)
         rows_at = builder.add(values[0], builder.mul(values[2], _WORD(64)))
         for j in range(vector.count):
@@ -226,6 +228,13 @@ def solve_tile(typing_context, rows, columns, count, target, apart, width, ahead
                 solved = builder.shuffle_vector(totals[c], totals[c], chosen)
                 product = builder.fmul(column, solved, flags=_EXACT)
                 totals[c] = builder.fsub(totals[c], product, flags=_EXACT)
+        largest = _load(builder, largest_at, vector, 64 // vector.count)
+        name = f"llvm.fabs.v{vector.count}f{512 // vector.count}"
+        magnitude = cgutils.get_or_insert_function(builder.module, ir.FunctionType(vector, [vector]), name)
+        for total in totals:
+            size = builder.call(magnitude, [total])
+            largest = builder.select(builder.fcmp_ordered(">", size, largest), size, largest)
+        builder.store(largest, builder.inttoptr(largest_at, vector.as_pointer()), align=64 // vector.count)
         return _store_columns(context, builder, totals, places, vector)
 
-    return types.none(rows, columns, count, target, apart, width, ahead, prototype), generate
+    return types.none(rows, columns, count, target, apart, width, ahead, largest, prototype), generate

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dynet.kernels.lu import settle, workspace
+from dynet.kernels.lu import largest_of, settle, workspace
 from dynet.kernels.packed import apart, factor, keys_of
 
 
@@ -96,3 +96,15 @@ def test_what_is_not_finite_shows_in_the_factors(bad):
     packed, pivots = by_columns(A), np.empty(20)
     factor(packed, keys_of(packed), np.zeros(20, np.int64), pivots, workspace(20, 20, A.dtype))
     assert not np.isfinite(pivots).all()
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize(("n", "k"), [(1, 1), (7, 7), (40, 9), (130, 130), (450, 450), (450, 433)])
+def test_the_largest_entry_of_U_is_known_wherever_it_stands(n, k, dtype):
+    random = np.random.default_rng(n)
+    for _ in range(20 if n < 450 else 3):
+        A = random.standard_normal((n, k)).astype(dtype)
+        A[:, random.integers(k)] *= -100  # in a column of any block
+        packed, work, pivots = by_columns(A), workspace(n, k, A.dtype), np.empty(k, dtype)
+        factor(packed, keys_of(packed), np.zeros(n, np.int64), pivots, work)
+        assert largest_of(packed, work) == np.abs(np.triu(packed[:, :k].T)).max()
