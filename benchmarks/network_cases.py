@@ -12,8 +12,8 @@ from timing import Alternated, Row, Side, agree, figure, ratio_words
 
 MS, US = ("ms / step", 1e3), ("us / step", 1e6)
 GAIN = 1.5
-#: Steps of a run: a hundred or more, so that blocks are as long as they are in a run of thousands.
-STEPS = 100
+#: Steps of a run: so many that blocks are as long as they are in a run of thousands.
+STEPS = 250
 #: Steps of the hand-written loops, which spend nothing before them.
 LOOP_STEPS = 5
 

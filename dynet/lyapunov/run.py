@@ -21,6 +21,9 @@ from dynet.systems.compiled import TUPLES_UP_TO
 #: OpenBLAS with several threads on smaller matrices spends its time waiting.
 _ONE_BLAS_THREAD_UP_TO = 256
 _MOST_BLOCKS, _FEWEST_BLOCKS, _FACTORISATIONS_A_BLOCK = 200, 10, 10
+#: Reading the volumes of a frame of all exponents takes as long as half a step or a whole one: from this size on it is
+#: done less often.
+_LARGE, _FACTORISATIONS_A_LARGE_BLOCK = 64, 25
 
 
 class Progress(NamedTuple):
@@ -106,11 +109,13 @@ class Run:
         return np.broadcast_to(durations, (self.growth[0].shape[0], durations.size))
 
 
-def block_size(n_steps: int, interval: int) -> int:
-    """Return the steps of one block: ten factorisations, or more so that a run has at most 200 blocks."""
+def block_size(n_steps: int, interval: int, frame: tuple[int, int] = (1, 1)) -> int:
+    """Return the steps of one block: ten factorisations, 25 of a large (n, n) frame, or as many as 200 blocks need."""
+    n, k = frame
     factorisations = -(-n_steps // interval)
     most = -(-factorisations // _MOST_BLOCKS)
-    wanted = min(_FACTORISATIONS_A_BLOCK, max(factorisations // _FEWEST_BLOCKS, 1))
+    enough = _FACTORISATIONS_A_LARGE_BLOCK if k == n >= _LARGE else _FACTORISATIONS_A_BLOCK
+    wanted = min(enough, max(factorisations // _FEWEST_BLOCKS, 1))
     return interval * max(most, wanted)
 
 

@@ -173,7 +173,7 @@ def lyapunov_spectrum(
         for rows in members
     ]
     # the grid depends on the arguments alone, so that runs of other networks can be compared block by block
-    size = block_size(int(counts.max()) - n_transient, problem.qr_interval or 1)
+    size = block_size(int(counts.max()) - n_transient, problem.qr_interval or 1, tuple(problem.frame.shape))
     interval = min(size, *(run.engine.interval for run in runs))
     for run in runs:
         run.engine.interval = interval
