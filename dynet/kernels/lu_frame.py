@@ -223,29 +223,28 @@ class _Member:
             self._in_use[...], self._rows[...] = packed, rows
 
     def log_volumes(self) -> np.ndarray:
-        """Return log R_ii of the triangular factor of the frame, in float64."""
-        if self._packed.dtype == np.float64:
-            # squaring costs half of the digits: safe for the mild L of partial pivoting, checked all the same
-            (potrf,) = get_lapack_funcs(("potrf",), dtype=np.float64)
-            triangle, info = potrf(self._square(), lower=1, clean=0, overwrite_a=1)
-            diagonal = triangle.diagonal()
-            if info == 0 and diagonal.min() > _CHOLESKY_SAFE * diagonal.max():
-                return np.log(diagonal)
+        """Return log R_ii of the triangular factor of the frame, worked out in float64."""
+        # squaring costs half of the digits: safe for the mild L of partial pivoting, checked all the same
+        (potrf,) = get_lapack_funcs(("potrf",), dtype=np.float64)
+        triangle, info = potrf(self._square(), lower=1, clean=0, overwrite_a=1)
+        diagonal = triangle.diagonal()
+        if info == 0 and diagonal.min() > _CHOLESKY_SAFE * diagonal.max():
+            return np.log(diagonal)
         triangle = np.asarray(np.linalg.qr(self._by_rows(), mode="r"))
-        return np.log(np.abs(triangle.diagonal()).astype(np.float64))
+        return np.log(np.abs(triangle.diagonal()))
 
     def _square(self) -> np.ndarray:
         """Return the lower triangle of F^T F, by columns; the order of the rows does not matter."""
         k, n = self._in_use.shape
         if self._explicit is None and k == n:
-            L = self._in_use.T.copy(order="F")
+            L = np.array(self._in_use.T, np.float64, order="F")
             np.fill_diagonal(L, 1)
-            (lauum,) = get_lapack_funcs(("lauum",), dtype=L.dtype)
+            (lauum,) = get_lapack_funcs(("lauum",), dtype=np.float64)
             return lauum(L, lower=1, overwrite_c=1)[0]
         (syrk,) = get_blas_funcs(("syrk",), dtype=np.float64)
         return syrk(1.0, self._by_rows(), trans=1, lower=1)
 
     def _by_rows(self) -> np.ndarray:
-        columns = np.empty(self._in_use.shape, self.dtype)
+        columns = np.empty(self._in_use.shape)
         self.write(columns)
         return columns.T

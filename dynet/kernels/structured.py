@@ -110,7 +110,7 @@ def _active(rows, m):  # type: ignore[no-untyped-def]
 
 @njit(error_model="numpy", nogil=True, cache=CACHE)
 def _lay_out_triangle(packed, work, places, starts, triangle):  # type: ignore[no-untyped-def]
-    """Copy the rows of L at ``places``: six columns side by side from the start of the first on, the last ones alone."""
+    """Copy the rows of L at ``places``: six columns side by side from the start of the first, the last ones alone."""
     n, m, to = len(packed), uint64(len(places)), uint64(0)
     one, zero, between = packed.dtype.type(1), packed.dtype.type(0), packed.shape[1] * packed.itemsize
     for left in range(0, n, 6):
