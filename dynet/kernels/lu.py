@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit, uint64
+from numba import literally, njit, uint64
 
 from dynet.kernels.caching import CACHE
 from dynet.kernels.memory_order import line_zeros
@@ -27,16 +27,16 @@ class Workspace(NamedTuple):
     swaps: np.ndarray  # (k,) the row that each row was exchanged with
     order: np.ndarray  # (block, n) where the rows stand in the columns of a block, once all are exchanged
     panel: np.ndarray  # (sliver, column, row): as many rows as fill a line of the cache, and then the next ones
-    largest: np.ndarray  # (row,) magnitudes in U above the blocks on its diagonal
+    largest: np.ndarray  # (thread, row) magnitudes in U above the blocks on its diagonal
 
 
-def workspace(n: int, k: int, dtype: np.dtype[Any]) -> Workspace:
+def workspace(n: int, k: int, dtype: np.dtype[Any], threads: int = 1) -> Workspace:
     """Return what matrices of ``n`` rows and ``k`` columns need."""
     line = lanes(dtype.itemsize)
     outer = _WIDE if k >= _WIDE_FROM or _WIDE // 2 % line else _WIDE // 2
     order = np.tile(np.arange(n), (-(-k // outer), 1))
     panel = line_zeros((-(-n // line), outer, line), dtype)
-    return Workspace(np.zeros(k, np.int64), order, panel, line_zeros((line,), dtype))
+    return Workspace(np.zeros(k, np.int64), order, panel, line_zeros((threads, line), dtype))
 
 
 @njit(error_model="numpy", nogil=True, cache=CACHE)
@@ -47,26 +47,41 @@ def lu(A, n, keys, work):  # type: ignore[no-untyped-def]
     is written. What is exchanged after a block of columns was done is not exchanged in it: `settle` does that, or who
     reads A follows ``work.order``.
     """
-    k, swaps = A.shape[0], work.swaps
-    outer, inner = work.panel.shape[1:]
-    work.largest[:] = 0
-    for left in range(0, k, inner):
-        right = min(left + inner, k)
-        start = left // outer * outer
+    k, outer = len(A), work.panel.shape[1]
+    for start in range(0, k, outer):
         end = min(start + outer, k)
-        _factor_block(A, n, keys, swaps, left, right)
-        _exchange(A, swaps, left, right, start, left)
-        if right == end:
-            width, until = end - start, k
-        else:
+        factor_columns(A, n, keys, work, start, end)
+        if end < k:
+            update_columns(A, n, work, start, end, end, k, 0)
+    write_order(work)
+
+
+@njit(error_model="numpy", nogil=True, cache=CACHE)
+def factor_columns(A, n, keys, work, start, end):  # type: ignore[no-untyped-def]
+    """Factor the columns ``start`` to ``end`` by themselves and lay their L out for what it does to others."""
+    if start == 0:
+        work.largest[:] = 0
+    inner = work.panel.shape[2]
+    for left in range(start, end, inner):
+        right = min(left + inner, end)
+        _factor_block(A, n, keys, work.swaps, left, right)
+        _exchange(A, work.swaps, left, right, start, left)
+        if right < end:
             # the recursion in one line: after block b, as many columns as b has trailing zero bits ask for
             done = (right - start) // inner
             width = inner * (done & -done)
-            until = min(right + width, end)
-        if right < until:
-            _update(A, n, work, right - width, right, until)
+            _lay_out_panel(A, n, right - width, right, work.panel)
+            update_columns(A, n, work, right - width, right, right, min(right + width, end), 0)
+    if end < len(A):
+        _lay_out_panel(A, n, start, end, work.panel)
+
+
+@njit(error_model="numpy", nogil=True, cache=CACHE)
+def write_order(work):  # type: ignore[no-untyped-def]
+    """Write where the rows stand in the columns of each block."""
+    k, outer = len(work.swaps), work.panel.shape[1]
     for block in range(len(work.order)):
-        permutation(swaps, min((block + 1) * outer, k), work.order[block])
+        permutation(work.swaps, min((block + 1) * outer, k), work.order[block])
 
 
 @njit(error_model="numpy", nogil=True, cache=CACHE)
@@ -100,18 +115,17 @@ def permutation(swaps, first, order):  # type: ignore[no-untyped-def]
 
 
 @njit(error_model="numpy", nogil=True, cache=CACHE)
-def _update(A, n, work, first, right, until):  # type: ignore[no-untyped-def]
-    """Bring the columns ``right`` to ``until`` to where the factored ones, ``first`` to ``right``, leave them."""
-    _lay_out_panel(A, n, first, right, work.panel)
-    column = right
-    while column + 6 <= until:
-        _update_six(A, n, work, first, right, column)
+def update_columns(A, n, work, first, right, begin, end, thread):  # type: ignore[no-untyped-def]
+    """Bring the columns ``begin`` to ``end`` to where the factored ones, ``first`` to ``right``, leave them."""
+    column, largest = begin, work.largest[thread]
+    while column + 6 <= end:
+        _update_some(A, n, work, first, right, column, largest, 6)
         column += 6
-    while column + 2 <= until:
-        _update_two(A, n, work, first, right, column)
+    while column + 2 <= end:
+        _update_some(A, n, work, first, right, column, largest, 2)
         column += 2
-    if column < until:
-        _update_one(A, n, work, first, right, column)
+    if column < end:
+        _update_some(A, n, work, first, right, column, largest, 1)
 
 
 @njit(error_model="numpy", nogil=True, cache=CACHE)
@@ -130,21 +144,20 @@ def _lay_out_panel(A, n, first, right, panel):  # type: ignore[no-untyped-def]
             panel[row // line, column, row % line] = 0
 
 
-def _exchange_of(width: int) -> Any:
-    @njit(error_model="numpy", nogil=True, cache=CACHE)
-    def exchange(A, swaps, first, last, column):  # type: ignore[no-untyped-def]
-        item, one = A.itemsize, A.dtype.type(1)
-        between = A.shape[1] * item
-        start = A.ctypes.data + column * between
-        for row in range(first, last):
-            here, there = start + row * item, start + swaps[row] * item
-            for j in range(width):
-                exchange_numbers(here + j * between, there + j * between, one)  # type: ignore[call-arg]
-
-    return exchange
+# Functions of one name with other numbers in their closures must not be cached: code of one may be linked for another.
+# A literal argument makes functions of its own.
 
 
-_exchange_six, _exchange_two, _exchange_one = (_exchange_of(width) for width in (6, 2, 1))
+@njit(error_model="numpy", nogil=True, cache=CACHE)
+def _exchange_some(A, swaps, first, last, column, width):  # type: ignore[no-untyped-def]
+    """Exchange rows ``first`` to ``last`` with their partners in ``width`` (a literal) columns."""
+    item, one = A.itemsize, A.dtype.type(1)
+    between = A.shape[1] * item
+    start = A.ctypes.data + column * between
+    for row in range(first, last):
+        here, there = start + row * item, start + swaps[row] * item
+        for j in range(literally(width)):
+            exchange_numbers(here + j * between, there + j * between, one)  # type: ignore[call-arg]
 
 
 @njit(error_model="numpy", nogil=True, cache=CACHE)
@@ -152,36 +165,28 @@ def _exchange(A, swaps, first, last, left, right):  # type: ignore[no-untyped-de
     """Exchange rows ``first`` to ``last`` with their partners in the columns from ``left`` to ``right``."""
     column = left
     while column + 6 <= right:
-        _exchange_six(A, swaps, first, last, column)
+        _exchange_some(A, swaps, first, last, column, 6)
         column += 6
     while column + 2 <= right:
-        _exchange_two(A, swaps, first, last, column)
+        _exchange_some(A, swaps, first, last, column, 2)
         column += 2
     if column < right:
-        _exchange_one(A, swaps, first, last, column)
+        _exchange_some(A, swaps, first, last, column, 1)
 
 
-def _update_of(width: int, exchange: Any) -> Any:
-    @njit(error_model="numpy", nogil=True, cache=CACHE)
-    def update(A, n, work, first, right, column):  # type: ignore[no-untyped-def]
-        """Exchange rows, solve by the triangle and subtract the product below, in ``width`` columns."""
-        item, one, line = A.itemsize, A.dtype.type(1), work.panel.shape[2]
-        w, between, sliver = right - first, A.shape[1] * item, work.panel.shape[1] * 64
-        exchange(A, work.swaps, first, right, column)
-        solved, largest = A.ctypes.data + column * between + first * item, work.largest.ctypes.data
-        for s in range(-(-(n - first) // line)):
-            rows, at = work.panel.ctypes.data + s * sliver, solved + s * 64
-            if s * line < w:
-                solve_tile(rows, solved, s * line, at, between, width, width * between, largest, one)  # type: ignore[call-arg]
-            else:
-                subtract_tile(rows, solved, w, at, between, width, width * between, one)  # type: ignore[call-arg]
-
-    return update
-
-
-_update_six, _update_two, _update_one = (
-    _update_of(width, exchange) for width, exchange in ((6, _exchange_six), (2, _exchange_two), (1, _exchange_one))
-)
+@njit(error_model="numpy", nogil=True, cache=CACHE)
+def _update_some(A, n, work, first, right, column, largest, width):  # type: ignore[no-untyped-def]
+    """Exchange rows, solve by the triangle and subtract the product below, in ``width`` (a literal) columns."""
+    item, one, line = A.itemsize, A.dtype.type(1), work.panel.shape[2]
+    w, between, sliver = right - first, A.shape[1] * item, work.panel.shape[1] * 64
+    _exchange_some(A, work.swaps, first, right, column, literally(width))
+    solved, top = A.ctypes.data + column * between + first * item, largest.ctypes.data
+    for s in range(-(-(n - first) // line)):
+        rows, at = work.panel.ctypes.data + s * sliver, solved + s * 64
+        if s * line < w:
+            solve_tile(rows, solved, s * line, at, between, width, width * between, top, one)  # type: ignore[call-arg]
+        else:
+            subtract_tile(rows, solved, w, at, between, width, width * between, one)  # type: ignore[call-arg]
 
 
 @njit(error_model="numpy", nogil=True, fastmath=_FREE, cache=CACHE)

@@ -21,11 +21,13 @@ from dynet.kernels.namespace import as_array, to_numpy
 from dynet.kernels.packed import factor, keys_of, packed_zeros, unpack
 from dynet.kernels.structure import Layout
 from dynet.kernels.structured import Memory, Parts, memory_for, run
+from dynet.kernels.structured_threads import run_in_threads
+from dynet.kernels.team import Team, threads_of_blas
 
 #: Below this ratio of its diagonal the Cholesky factor of L^T L is replaced by a Householder one.
 _CHOLESKY_SAFE = 1e-4
-#: Frames from this size on are worth a thread each.
-_THREADS_FROM = 64
+#: Frames from this size on are worth a thread each; a single one takes a thread more for so many rows.
+_THREADS_FROM, _ROWS_A_THREAD = 64, 200
 
 
 class LUFrame(EliminatedFrame):
@@ -38,7 +40,10 @@ class LUFrame(EliminatedFrame):
         start = to_numpy(V)
         n, k = start.shape[-2:]
         self._like = V
-        self._members = [_Member(one) for one in start.reshape(-1, n, k)]
+        starts = start.reshape(-1, n, k)
+        most = n // _ROWS_A_THREAD if len(starts) == 1 and k == n else 1
+        threads = min(threads_of_blas(), most) if most > 1 else 1
+        self._members = [_Member(one, threads) for one in starts]
         self._layout = Layout(self.shape[:-2], n, start.dtype) if k == n else None
         #: a Jacobian whose product waits for the factorisation that follows, with its parts
         self._pending: tuple[Any, Parts] | None = None
@@ -158,12 +163,14 @@ class LUFrame(EliminatedFrame):
 class _Member:
     """The frame of one sequence by columns (k, n): explicit, or packed with the order of its rows."""
 
-    def __init__(self, V: np.ndarray) -> None:
+    def __init__(self, V: np.ndarray, threads: int = 1) -> None:
         n, k = V.shape
+        self._team = Team(threads) if threads > 1 else None
+        self._threads = threads
         self._explicit: np.ndarray | None = V.T.copy(order="C")
         self._packed = packed_zeros(n, k, V.dtype)
         self._rows = np.arange(n)
-        self._work = workspace(n, k, V.dtype)
+        self._work = workspace(n, k, V.dtype, threads)
         self._kept: dict[int, Memory] = {}
         self.dtype = V.dtype
 
@@ -191,7 +198,11 @@ class _Member:
         moves = parts.forget.shape[-1] > 0
         spare = self._spare if moves else self._packed
         buffers, keys = (self._packed, spare), (keys_of(self._packed), keys_of(spare))
-        run(parts, s, buffers, keys, self._rows, pivots[s], self._memory(parts.matrices.shape[2]), self._work)
+        memory = self._memory(parts.matrices.shape[2])
+        if self._team is None:
+            run(parts, s, buffers, keys, self._rows, pivots[s], memory, self._work)
+        else:
+            run_in_threads(parts, s, buffers, keys, self._rows, pivots[s], memory, self._work, self._team)
         if moves and pivots.shape[1] % 2:
             self._packed, self._spare = spare, self._packed
 
@@ -202,7 +213,7 @@ class _Member:
     def _memory(self, m: int) -> Memory:
         """Return memory for products with matrices of ``m`` columns; it is kept."""
         if m not in self._kept:
-            self._kept[m] = memory_for(len(self._rows), m, self.dtype)
+            self._kept[m] = memory_for(len(self._rows), m, self.dtype, self._threads)
         return self._kept[m]
 
     def write(self, columns: np.ndarray) -> None:

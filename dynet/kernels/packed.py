@@ -44,6 +44,12 @@ def factor(A, keys, rows, pivots, work):  # type: ignore[no-untyped-def]
     Writes the pivots, those that are rounding as zero.
     """
     lu(A, len(rows), keys, work)
+    read_factors(A, rows, pivots, work)
+
+
+@njit(error_model="numpy", nogil=True, cache=CACHE)
+def read_factors(A, rows, pivots, work):  # type: ignore[no-untyped-def]
+    """Do what `factor` does after `lu`."""
     permutation(work.swaps, 0, rows)
     for j in range(A.shape[0]):
         pivots[j] = A[j, j]

@@ -41,14 +41,14 @@ class Parts(NamedTuple):
 class Memory(NamedTuple):
     """Memory in which factors are laid out."""
 
-    slivers: np.ndarray  # (sliver, column, row)
+    slivers: np.ndarray  # (thread, sliver, column, row)
     triangle: np.ndarray
 
 
-def memory_for(n: int, m: int, dtype: np.dtype[Any]) -> Memory:
+def memory_for(n: int, m: int, dtype: np.dtype[Any], threads: int = 1) -> Memory:
     """Return what `multiply` needs for (n, m) matrices."""
     # an odd number of lines, so that the same column of all slivers does not compete for one place in the cache
-    slivers = line_zeros((_SLIVERS, m | 1, lanes(dtype.itemsize)), dtype)
+    slivers = line_zeros((threads, _SLIVERS, m | 1, lanes(dtype.itemsize)), dtype)
     return Memory(slivers, line_zeros((sum(min(n - c // 6 * 6, m) for c in range(n)),), dtype))
 
 
@@ -83,16 +83,29 @@ def multiply(parts, s, step, packed, rows, target, memory, work):  # type: ignor
 
     Rows of ``packed`` stand where ``work.order`` says. Where there are no memories, ``target`` may be ``packed``.
     """
-    m = parts.matrices.shape[2]
+    units, starts = lay_out(parts.matrices.shape[2], packed, rows, memory, work)
+    multiply_slivers(parts, s, step, units, starts, target, memory, 0, parts.matrices.shape[1], 0)
+    if parts.forget.shape[2]:
+        add_memories(parts.forget[s, step], parts.output[s, step], packed, work, rows, target)
+
+
+@njit(error_model="numpy", nogil=True, cache=CACHE)
+def lay_out(m, packed, rows, memory, work):  # type: ignore[no-untyped-def]
+    """Lay the triangle out; return the units in the order of its rows, and how many stand before each place."""
     units, places, starts = _active(rows, m)
     _lay_out_triangle(packed, work, places, starts, memory.triangle)
-    for top in range(0, parts.matrices.shape[1], _SLIVERS):
-        count = min(_SLIVERS, parts.matrices.shape[1] - top)
+    return units, starts
+
+
+@njit(error_model="numpy", nogil=True, cache=CACHE)
+def multiply_slivers(parts, s, step, units, starts, target, memory, begin, end, thread):  # type: ignore[no-untyped-def]
+    """Write the rows of slivers ``begin`` to ``end`` of the product with what was laid out."""
+    slivers = memory.slivers[thread]
+    for top in range(begin, end, _SLIVERS):
+        count = min(_SLIVERS, end - top)
         for i in range(count):
-            _lay_out_sliver(parts, s, step, units, top + i, memory.slivers[i])
-        _times_triangle(memory, count, m, starts, target, top)
-    if parts.forget.shape[2]:
-        _add_memories(parts.forget[s, step], parts.output[s, step], packed, work, rows, target)
+            _lay_out_sliver(parts, s, step, units, top + i, slivers[i])
+        _times_triangle(slivers, memory.triangle, count, len(units), starts, target, top)
 
 
 @njit(error_model="numpy", nogil=True, cache=CACHE)
@@ -152,17 +165,17 @@ def _lay_out_sliver(parts, s, step, units, sliver, out):  # type: ignore[no-unty
 
 
 @njit(error_model="numpy", nogil=True, cache=CACHE)
-def _times_triangle(memory, count, m, starts, target, top):  # type: ignore[no-untyped-def]
+def _times_triangle(slivers, triangle, count, m, starts, target, top):  # type: ignore[no-untyped-def]
     """Write the product of ``count`` slivers, of which ``top`` is the first, with the triangle."""
     n, apart = target.shape
     item, one = target.itemsize, target.dtype.type(1)
-    length, between = memory.slivers.shape[1] * 64, apart * item
-    columns = np.int64(memory.triangle.ctypes.data)
+    length, between = slivers.shape[1] * 64, apart * item
+    columns = np.int64(triangle.ctypes.data)
     for c in range(0, n, 6):
         rest = m - starts[c]
         size = rest * min(n - c, 6) * item
         for i in range(count):
-            rows = memory.slivers.ctypes.data + i * length + starts[c] * 64
+            rows = slivers.ctypes.data + i * length + starts[c] * 64
             to = target.ctypes.data + (top + i) * 64 + c * between
             if c + 6 <= n:
                 ahead = columns + size + i * (size // _SLIVERS)
@@ -175,7 +188,7 @@ def _times_triangle(memory, count, m, starts, target, top):  # type: ignore[no-u
 
 
 @njit(error_model="numpy", nogil=True, cache=CACHE)
-def _add_memories(forget, output, packed, work, rows, target):  # type: ignore[no-untyped-def]
+def add_memories(forget, output, packed, work, rows, target):  # type: ignore[no-untyped-def]
     """Add what memories do: that of unit i, which is unit H + i of the frame, to itself and to i."""
     n, H, one = len(packed), len(forget), packed.dtype.type(1)
     for c in range(n):

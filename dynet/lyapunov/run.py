@@ -120,11 +120,16 @@ def block_size(n_steps: int, interval: int, frame: tuple[int, int] = (1, 1)) -> 
 
 
 def blas_threads(problem: Problem) -> AbstractContextManager[Any]:
-    """Return the context of a run: one BLAS thread where more of them would only wait for each other."""
+    """Return the context of a run: one BLAS thread where more of them would only wait for each other.
+
+    Or for the frame's own threads: those of OpenBLAS hold their processors while they wait.
+    """
     n_sequences, n = problem.x0.shape
     if problem.parts is not None and n <= TUPLES_UP_TO:
         return nullcontext()
-    if n > _ONE_BLAS_THREAD_UP_TO and n_sequences == 1:
+    has_own = problem.frame_method == "lu" and problem.frame.shape == (n, n)
+    has_own = has_own and hasattr(problem.system.linearize, "jacobians")
+    if n > _ONE_BLAS_THREAD_UP_TO and n_sequences == 1 and not has_own:
         return nullcontext()
     limits: AbstractContextManager[Any] = _libraries(len(sys.modules)).limit(limits=1)
     return limits

@@ -1,13 +1,18 @@
 """Steps of LU frames under structured Jacobians, held against the dense product and a Householder frame."""
 
+import time
+
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_limits
 
+from dynet.kernels import structured_threads
 from dynet.kernels.frames import make_frame
-from dynet.kernels.lu import workspace
-from dynet.kernels.packed import packed_zeros
+from dynet.kernels.lu import settle, workspace
+from dynet.kernels.packed import factor, keys_of, packed_zeros
 from dynet.kernels.structure import Layout
-from dynet.kernels.structured import memory_for, multiply
+from dynet.kernels.structured import memory_for, multiply, run
+from dynet.kernels.team import Team, threads_of_blas
 from dynet.systems.layer_operators import GatedCell
 from dynet.systems.operators import Affine, ScaledSum, Term, assemble
 
@@ -205,3 +210,47 @@ def test_products_of_cells_with_a_memory_at_all_sizes(H, dtype):
     expected = assemble(J).astype(float)[:, rows] @ L
     np.testing.assert_allclose(target[:, :n].T, expected, rtol=0, atol=20 * n * np.finfo(dtype).eps)
     np.testing.assert_array_equal(target[:, n:], 0)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("threads", [2, 3, 5])
+@pytest.mark.parametrize(("kind", "n"), [("leaky gates", 134), ("one matrix", 401), ("memory", 70)])
+def test_threads_that_share_a_frame_give_the_same_numbers_bit_by_bit(kind, n, threads, dtype, monkeypatch):
+    monkeypatch.setattr(structured_threads, "_WORTH_IT", 0)
+    random, kind_of_numbers = np.random.default_rng(n), np.dtype(dtype)
+    _, whole = shared_weights(kind, random, n, dtype, (), 3)
+    parts = Layout((), n, kind_of_numbers).parts_of(whole, 3)
+    start, results = random.standard_normal((n, n)), []
+    for count in (1, threads):
+        buffers = tuple(packed_zeros(n, n, kind_of_numbers) for _ in range(2))
+        keys, rows = tuple(keys_of(one) for one in buffers), np.arange(n)
+        memory = memory_for(n, parts.matrices.shape[2], kind_of_numbers, count)
+        work, pivots = workspace(n, n, kind_of_numbers, count), np.empty((4, n), dtype)
+        buffers[0][:, :n] = start
+        factor(buffers[0], keys[0], rows, pivots[3], work)
+        settle(buffers[0], work)
+        given = parts, 0, buffers, keys, rows, pivots[:3], memory, work
+        run(*given) if count == 1 else structured_threads.run_in_threads(*given, Team(count))
+        results.append((buffers[1].copy(), rows, pivots))
+    for one, other in zip(*results, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_a_team_waits_for_all_and_hands_on_what_went_wrong():
+    done = []
+
+    def part(first, last, thread):
+        if thread != 1:
+            time.sleep(0.05)
+            done.append(range(first, last))
+        if thread == 1:
+            raise ValueError("of thread 1")
+
+    with pytest.raises(ValueError, match="of thread 1"):
+        Team(3).share(part, 4, 11)
+    assert sorted(map(len, done)) == [2, 3]
+
+
+def test_threads_are_those_that_every_blas_is_allowed():
+    with threadpool_limits(1):
+        assert threads_of_blas() == 1
