@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 import dynet
 import loops
-from timing import Alternated, Row, Side, agree, figure, ratio_words
+from timing import CORES, Alternated, Row, Side, agree, figure, ratio_words
 
 MS, US = ("ms / step", 1e3), ("us / step", 1e6)
 GAIN = 1.5
@@ -78,6 +80,35 @@ def rnn() -> Iterator[Row]:
         yield times.row("rnn", name + "float64", "numpy loop", MS, ours="float64", limit=0.2)
         yield times.row("rnn", name + "float64", "lyapynov", MS, ours="float64", limit=0.2)
         yield times.row("rnn", name + "float32", "one GEMM, float64", MS, ours="float32", limit=0.8)
+
+
+def rnn_threads(n: int = 1024) -> Iterator[Row]:
+    """The full spectrum of one large network on all cores, in wall time."""
+    system, W, x0 = _network(n)
+    Q = np.linalg.qr(np.random.default_rng(4).standard_normal((n, n)))[0]
+    sides = {
+        "dynet": _run(system, x0, STEPS),
+        "dynet, one thread": _run(system, x0, STEPS),
+        "numpy loop": Side(lambda: loops.numpy_loop(W, x0, Q, LOOP_STEPS), LOOP_STEPS),
+    }
+    threads = {name: 1 if name.endswith("one thread") else CORES for name in sides}
+    times = Alternated({name: _on_threads(side, threads[name]) for name, side in sides.items()}, 3)
+    for peer in ("dynet, one thread", "numpy loop"):
+        yield times.row("rnn-threads", f"tanh RNN, N = {n}, full, float64, {CORES} cores, wall time", peer, MS)
+
+
+def _on_threads(side: Side, count: int) -> Side:
+    """Return a side that runs on so many threads and is measured in wall time."""
+
+    def limited(call: Callable[[], object]) -> Callable[[], object]:
+        def run() -> None:
+            with threadpool_limits(count):
+                call()
+
+        return run
+
+    setup = None if side.setup is None else limited(side.setup)
+    return Side(limited(side.run), side.steps, setup, time.perf_counter)
 
 
 def rnn_leading(n: int = 2048, k: int = 64) -> Iterator[Row]:

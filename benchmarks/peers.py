@@ -25,6 +25,7 @@ CASES = {
     "lorenz": small_cases.lorenz,
     "lorenz-chunks": small_cases.lorenz_chunks,
     "rnn": network_cases.rnn,
+    "rnn-threads": network_cases.rnn_threads,
     "rnn-leading": network_cases.rnn_leading,
     "rnn-small": network_cases.rnn_small,
     "lstm": network_cases.lstm,
