@@ -733,6 +733,13 @@ def test_a_run_has_between_ten_and_two_hundred_blocks():
         assert 10 <= blocks <= 200
 
 
+def test_blocks_of_all_exponents_of_large_networks_are_longer():
+    net, x0 = networks.random_tanh(64, 2.0, rng=0), np.full(64, 0.1)
+    assert spectrum(net, x0, 300).sizes["time"] == 12
+    assert spectrum(net, x0, 300, n_exponents=63).sizes["time"] == 30
+    assert spectrum(net, x0, 100).sizes["time"] == 10
+
+
 def test_progress_can_be_shown(capsys):
     quiet = spectrum(zoo.henon(), [0.1, 0.1], 300)
     shown = spectrum(zoo.henon(), [0.1, 0.1], 300, progress=True)
