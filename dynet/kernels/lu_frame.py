@@ -15,6 +15,7 @@ import numpy as np
 from scipy.linalg import get_lapack_funcs
 from scipy.linalg.blas import get_blas_funcs
 
+from dynet.kernels.blas_threads import threads_of_blas
 from dynet.kernels.frame import EliminatedFrame
 from dynet.kernels.lu import settle, workspace
 from dynet.kernels.namespace import as_array, to_numpy
@@ -22,7 +23,7 @@ from dynet.kernels.packed import factor, keys_of, packed_zeros, unpack
 from dynet.kernels.structure import Layout
 from dynet.kernels.structured import Memory, Parts, memory_for, run
 from dynet.kernels.structured_threads import run_in_threads
-from dynet.kernels.team import Team, threads_of_blas
+from dynet.kernels.team import Team
 
 #: Below this ratio of its diagonal the Cholesky factor of L^T L is replaced by a Householder one.
 _CHOLESKY_SAFE = 1e-4
@@ -232,6 +233,7 @@ class _Member:
         self._explicit = None if explicit is None else explicit.copy()
         if explicit is None:
             self._in_use[...], self._rows[...] = packed, rows
+            self._work.order[...] = np.arange(len(rows))  # whatever was interrupted
 
     def log_volumes(self) -> np.ndarray:
         """Return log R_ii of the triangular factor of the frame, worked out in float64."""

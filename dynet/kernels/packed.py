@@ -49,7 +49,7 @@ def factor(A, keys, rows, pivots, work):  # type: ignore[no-untyped-def]
 
 @njit(error_model="numpy", nogil=True, cache=CACHE)
 def read_factors(A, rows, pivots, work):  # type: ignore[no-untyped-def]
-    """Do what `factor` does after `lu`."""
+    """Set ``rows`` and write the pivots after `lu`, those that are rounding as zero."""
     permutation(work.swaps, 0, rows)
     for j in range(A.shape[0]):
         pivots[j] = A[j, j]

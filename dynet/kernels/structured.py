@@ -46,7 +46,7 @@ class Memory(NamedTuple):
 
 
 def memory_for(n: int, m: int, dtype: np.dtype[Any], threads: int = 1) -> Memory:
-    """Return what `multiply` needs for (n, m) matrices."""
+    """Return memory for products with (n, m) matrices by some threads."""
     # an odd number of lines, so that the same column of all slivers does not compete for one place in the cache
     slivers = line_zeros((threads, _SLIVERS, m | 1, lanes(dtype.itemsize)), dtype)
     return Memory(slivers, line_zeros((sum(min(n - c // 6 * 6, m) for c in range(n)),), dtype))

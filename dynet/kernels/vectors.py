@@ -189,11 +189,11 @@ def product_tile(typing_context, rows, columns, count, target, apart, width, ahe
 
 
 @intrinsic
-def subtract_tile(typing_context, rows, columns, count, target, apart, width, ahead, prototype):  # type: ignore[no-untyped-def]
+def subtract_tile(typing_context, rows, columns, count, target, apart, width, beyond, prototype):  # type: ignore[no-untyped-def]
     """Subtract `lanes` rows times ``width`` (a literal) columns, summed over ``count`` numbers, from ``target``.
 
     ``rows`` is the address of rows as `product_tile` takes them, ``columns`` that of the first column; columns, also
-    those of the target, are ``apart`` bytes apart. What is ``ahead`` bytes further than the target is fetched.
+    those of the target, are ``apart`` bytes apart. What is ``beyond`` bytes further than the target is fetched.
     """
     if not isinstance(width, types.IntegerLiteral):
         return None
@@ -202,11 +202,11 @@ def subtract_tile(typing_context, rows, columns, count, target, apart, width, ah
         left = _remainder(context, builder, prototype, values, width.literal_value)
         return _store_columns(context, builder, *left)
 
-    return types.none(rows, columns, count, target, apart, width, ahead, prototype), generate
+    return types.none(rows, columns, count, target, apart, width, beyond, prototype), generate
 
 
 @intrinsic
-def solve_tile(typing_context, rows, columns, count, target, apart, width, ahead, largest, prototype):  # type: ignore[no-untyped-def]
+def solve_tile(typing_context, rows, columns, count, target, apart, width, beyond, largest, prototype):  # type: ignore[no-untyped-def]
     """Subtract a product like `subtract_tile` and solve by the unit lower triangle whose columns follow in ``rows``.
 
     On and above its diagonal stand zeros. ``largest`` is the address of a line of the cache in which the largest
@@ -237,4 +237,4 @@ def solve_tile(typing_context, rows, columns, count, target, apart, width, ahead
         builder.store(largest, builder.inttoptr(largest_at, vector.as_pointer()), align=64 // vector.count)
         return _store_columns(context, builder, totals, places, vector)
 
-    return types.none(rows, columns, count, target, apart, width, ahead, largest, prototype), generate
+    return types.none(rows, columns, count, target, apart, width, beyond, largest, prototype), generate

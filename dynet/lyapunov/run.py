@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
-from threadpoolctl import ThreadpoolController
 
 from dynet._progress import progress_bar
+from dynet.kernels.blas_threads import one_thread
 from dynet.kernels.memory_order import copied
 from dynet.lyapunov.convergence import standard_error
 from dynet.lyapunov.engines import make_engine
@@ -131,14 +129,7 @@ def blas_threads(problem: Problem) -> AbstractContextManager[Any]:
     has_own = has_own and hasattr(problem.system.linearize, "jacobians")
     if n > _ONE_BLAS_THREAD_UP_TO and n_sequences == 1 and not has_own:
         return nullcontext()
-    limits: AbstractContextManager[Any] = _libraries(len(sys.modules)).limit(limits=1)
-    return limits
-
-
-@lru_cache(maxsize=1)
-def _libraries(n_modules: int) -> ThreadpoolController:
-    """Return all libraries with threads; looking for them takes as long as a short run, and modules bring new ones."""
-    return ThreadpoolController()
+    return one_thread()
 
 
 def _nothing() -> None:

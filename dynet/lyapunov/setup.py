@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
 
 from dynet._validate import Faults, is_number, shown
 from dynet.errors import InputError
+from dynet.kernels.blas_threads import one_thread
 from dynet.kernels.namespace import is_numpy, move_like, namespace, to_numpy
 from dynet.lyapunov.checkpoint_file import check_path
 from dynet.lyapunov.probe import first_inputs, probe, settle
@@ -22,6 +24,8 @@ from dynet.typing import ArrayLike, Rng
 
 #: From this many exponents on, LU frames are faster than Householder ones.
 LU_FROM = 32
+#: Up to this many units no BLAS takes threads for one factorisation.
+_ONE_THREAD_FROM = 64
 #: Of a chunk of time, at least.
 FEWEST_STEPS = 10
 
@@ -205,7 +209,9 @@ def _initial_frame(faults: Faults, initial_frame: Any, n: int, n_exponents: int 
         if k > n or np.linalg.matrix_rank(V) < k:
             faults.add("initial_frame", V, "its columns must be linearly independent")
             return V
-    Q, R = np.linalg.qr(V.astype(np.float64))
+    # by one thread, so that their number changes no digit of a run
+    with one_thread() if n > _ONE_THREAD_FROM else nullcontext():
+        Q, R = np.linalg.qr(V.astype(np.float64))
     return Q * np.where(R.diagonal() < 0, -1.0, 1.0)
 
 

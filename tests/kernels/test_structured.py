@@ -1,5 +1,6 @@
 """Steps of LU frames under structured Jacobians, held against the dense product and a Householder frame."""
 
+import threading
 import time
 
 import numpy as np
@@ -7,12 +8,13 @@ import pytest
 from threadpoolctl import threadpool_limits
 
 from dynet.kernels import structured_threads
+from dynet.kernels.blas_threads import one_thread, threads_of_blas
 from dynet.kernels.frames import make_frame
 from dynet.kernels.lu import settle, workspace
 from dynet.kernels.packed import factor, keys_of, packed_zeros
 from dynet.kernels.structure import Layout
 from dynet.kernels.structured import memory_for, multiply, run
-from dynet.kernels.team import Team, threads_of_blas
+from dynet.kernels.team import Team
 from dynet.systems.layer_operators import GatedCell
 from dynet.systems.operators import Affine, ScaledSum, Term, assemble
 
@@ -254,3 +256,42 @@ def test_a_team_waits_for_all_and_hands_on_what_went_wrong():
 def test_threads_are_those_that_every_blas_is_allowed():
     with threadpool_limits(1):
         assert threads_of_blas() == 1
+
+
+def test_one_thread_is_one_whatever_was_allowed_before():
+    for allowed in (2, 1):
+        with threadpool_limits(allowed):
+            with one_thread():
+                assert threads_of_blas() == 1
+            assert threads_of_blas() == allowed
+
+
+def test_a_team_that_gets_no_threads_does_the_work_alone(monkeypatch):
+    def refuse(*_):
+        raise RuntimeError("can't start new thread")
+
+    done = []
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", refuse)
+        alone = Team(3)
+    alone.share(lambda first, last, thread: done.append((first, last, thread)), 2, 13)
+    assert done == [(2, 13, 0)]
+    done.clear()
+    team = Team(3)
+    monkeypatch.setattr(team._pool, "submit", refuse)
+    team.share(lambda first, last, thread: done.extend(range(first, last)), 2, 13)
+    assert sorted(done) == list(range(2, 13))
+
+
+def test_an_interrupted_team_waits_for_all_first():
+    done = []
+
+    def part(first, last, thread):
+        if thread == 0:
+            raise KeyboardInterrupt
+        time.sleep(0.05)
+        done.append(thread)
+
+    with pytest.raises(KeyboardInterrupt):
+        Team(3).share(part, 0, 9)
+    assert sorted(done) == [1, 2]

@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numba import njit
+from threadpoolctl import threadpool_limits
 
 import dynet
 from dynet.lyapunov import checkpoint, checkpoint_file
@@ -361,3 +362,15 @@ def test_a_disk_that_fills_up_does_not_cost_the_run(tmp_path, monkeypatch, stopp
     assert_exactly_equal(result, whole("numpy, Householder"))
     assert path.read_bytes() == before
     assert os.listdir(tmp_path) == ["run.npz"]
+
+
+def test_a_run_goes_on_with_another_number_of_threads(tmp_path):
+    n = 130  # the least at which OpenBLAS has been seen to factor differently with two threads
+    system, path = networks.tanh_rnn(weights(n)), tmp_path / "run"
+    with threadpool_limits(2):
+        whole = dynet.lyapunov_spectrum(system, np.full(n, 0.1), 40)
+        dynet.lyapunov_spectrum(system, np.full(n, 0.1), 20, checkpoint=path)
+    with threadpool_limits(1):
+        longer = dynet.lyapunov_spectrum(system, np.full(n, 0.1), 20, checkpoint=path)
+        np.testing.assert_array_equal(dynet.lyapunov_spectrum(system, np.full(n, 0.1), 40).growth, whole.growth)
+    assert longer.sizes["time"] == 10
