@@ -90,10 +90,12 @@ class HouseholderFrame(Frame):
     @staticmethod
     def _without_lost(V: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Factor so that what is lost has no part in the columns after it: reflections cannot do that."""
+        # squares of tiny numbers vanish: the largest is brought close to one, by a power of two that rounds nothing
+        exponent = int(np.frexp(np.abs(V).max())[1])
         # columns one after the other in memory, which is how they are worked on
-        columns, pivots = V.T.copy(order="C"), np.empty(V.shape[1], V.dtype)
+        columns, pivots = np.ascontiguousarray(np.ldexp(V.T, -exponent)), np.empty(V.shape[1], V.dtype)
         orthonormalise_plain(columns.T, pivots)
-        return columns.T, pivots
+        return columns.T, np.ldexp(pivots, exponent)
 
     def snapshot(self) -> Any:
         return self.V

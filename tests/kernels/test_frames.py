@@ -142,3 +142,21 @@ def test_torch_frames_grow_like_numpy_frames(name):
     J[2] = J[2] @ np.diag([1, 1, 0, 0, 0.0])
     found = advance(make_frame(name, torch.asarray(V)), torch.asarray(J))
     np.testing.assert_allclose(found, advance(make_frame(name, V.copy()), J), rtol=0, atol=1e-11)
+
+
+@pytest.mark.parametrize("name", ["qr", "lu"])
+@pytest.mark.parametrize(("dtype", "scale"), [(np.float64, 2.0**-700), (np.float64, 2.0**600), (np.float32, 2.0**-100)])
+def test_dead_units_count_alike_at_every_scale(name, dtype, scale):
+    random = np.random.default_rng(0)
+    J = random.standard_normal((6, 6)).astype(dtype)
+    J[[2, 4]] = 0
+    growth = []
+    for factor in (1, scale):
+        frame, total = make_frame(name, np.eye(6, dtype=dtype)), np.zeros(6)
+        for _ in range(3):
+            frame.multiply((J * factor).astype(dtype))
+            frame.factor()
+            total += frame.collect() - np.log(factor)
+        growth.append(total)
+    assert np.isneginf(growth[0]).sum() == 2
+    np.testing.assert_allclose(growth[1], growth[0], rtol=0, atol=1e-12 if dtype == np.float64 else 1e-4)
