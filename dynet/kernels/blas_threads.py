@@ -17,11 +17,15 @@ def threads_of_blas() -> int:
 
 def one_thread() -> AbstractContextManager[Any]:
     """Return a context in which the libraries of the calling thread take no other threads."""
-    limits: AbstractContextManager[Any] = _libraries(len(sys.modules)).limit(limits=1)
+    limits: AbstractContextManager[Any] = libraries_with_threads().limit(limits=1)
     return limits
 
 
+def libraries_with_threads() -> ThreadpoolController:
+    """Return all that are loaded; looking for them takes as long as a short run, and modules bring new ones."""
+    return _found(len(sys.modules))
+
+
 @lru_cache(maxsize=1)
-def _libraries(n_modules: int) -> ThreadpoolController:
-    """Return all libraries with threads; looking for them takes as long as a short run, and modules bring new ones."""
+def _found(n_modules: int) -> ThreadpoolController:
     return ThreadpoolController()

@@ -131,7 +131,7 @@ def _lay_out_triangle(packed, work, places, starts, triangle):  # type: ignore[n
         width = 6 if left + 6 <= n else 1
         for first in range(left, min(left + 6, n), width):
             columns = range(uint64(first), uint64(first + width))
-            line, ahead = 0, packed.ctypes.data + (left + 6) * between + (left & ~7) * packed.itemsize
+            line, ahead = 0, packed.ctypes.data + (left + 6) * between + left * packed.itemsize
             for q in range(uint64(starts[left]), m):
                 p = uint64(places[q])
                 k = uint64(order[p])

@@ -9,16 +9,16 @@ from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
-from functools import lru_cache
 from itertools import islice
 from numbers import Integral
 from typing import Any
 
-from threadpoolctl import ThreadpoolController, threadpool_limits
+from threadpoolctl import threadpool_limits
 
 from dynet._optional import import_optional
 from dynet._validate import Faults
 from dynet.errors import InputError
+from dynet.kernels.blas_threads import libraries_with_threads
 from dynet.lyapunov.workers import available_processors
 from dynet.sweeps.cells import Job, Outcome, failure
 from dynet.sweeps.grid import Grid
@@ -189,7 +189,7 @@ def _unpacked(pickled: bytes) -> Job:
 
 def _run_limited(job: Job, cell: int, repeat: int, point: dict[str, Any]) -> Outcome:
     """Run a cell on a worker, with one thread of BLAS and OpenMP."""
-    with _ONE_THREAD.held(), _libraries(len(sys.modules)).limit(limits=1, user_api="openmp"):
+    with _ONE_THREAD.held(), libraries_with_threads().limit(limits=1, user_api="openmp"):
         outcome = job.run(cell, repeat, point)
     return outcome if _travels(outcome.error) else replace(outcome, error=None)
 
@@ -201,12 +201,6 @@ def _travels(error: BaseException | None) -> bool:
         return error is None or isinstance(pickle.loads(pickle.dumps(error)), type(error))
     except Exception:  # whatever exceptions of others hold
         return False
-
-
-@lru_cache(maxsize=1)
-def _libraries(n_modules: int) -> ThreadpoolController:
-    """Return the loaded libraries with threads; they are looked for again only when modules have been loaded."""
-    return ThreadpoolController()
 
 
 class _OneBlasThread:
@@ -223,7 +217,7 @@ class _OneBlasThread:
         self._n_modules = 0
 
     def _limit(self) -> None:
-        self._limits.enter_context(_libraries(len(sys.modules)).limit(limits=1, user_api="blas"))
+        self._limits.enter_context(libraries_with_threads().limit(limits=1, user_api="blas"))
         self._n_modules = len(sys.modules)
 
     @contextmanager
